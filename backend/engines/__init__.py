@@ -1,0 +1,39 @@
+"""Engines: the few array functions that numpy and torch spell differently.
+
+Everything else in `backend` is written once, with what both libraries share (`@`, slicing, `reshape`, `swapaxes`,
+`sum(axis)`, `clip`, ...). An engine is a module; `engine_of(array)` finds the one that an array belongs to without
+importing a library that is not in use.
+"""
+
+import importlib
+
+import numpy as np
+
+from . import numpy_engine
+
+NAMES = ("numpy", "torch")
+
+
+def engine_of(array):
+    """The engine module that `array` belongs to (numpy for scalars and lists as well)."""
+    if type(array).__module__.split(".")[0] == "torch":
+        return load_engine("torch")
+    return numpy_engine
+
+
+def load_engine(name: str):
+    """The engine module called `name` ("numpy" or "torch").
+
+    Raises:
+        ValueError: the name is neither. ImportError: torch is asked for and this Python has none.
+    """
+    if name == "numpy":
+        return numpy_engine
+    if name == "torch":
+        return importlib.import_module(f"{__name__}.torch_engine")
+    raise ValueError(f"There is no engine '{name}'; choose one of {', '.join(NAMES)}.")
+
+
+def to_numpy(array) -> np.ndarray:
+    """`array` of either library as a numpy array on the host."""
+    return array if isinstance(array, np.ndarray) else engine_of(array).to_numpy(array)

@@ -1,0 +1,72 @@
+"""The engine on numpy: what Blender ships is enough."""
+
+import numpy as np
+
+name = "numpy"
+stack = np.stack
+concat = np.concatenate
+where = np.where
+exp = np.exp
+sqrt = np.sqrt
+sin = np.sin
+cos = np.cos
+arctan2 = np.arctan2
+cross = np.cross
+
+
+def to_numpy(array):
+    """The array itself."""
+    return np.asarray(array)
+
+
+def asarray(values, like):
+    """`values` as an array of `like`'s floating type."""
+    return np.asarray(values, dtype=like.dtype)
+
+
+def take(array, indices, axis):
+    """Rows of `array` along `axis`."""
+    return np.take(array, indices, axis=axis)
+
+
+def linear(x, weight, bias=None):
+    """`x [..., I]` times `weight [O, I]` transposed, plus `bias [O]`: `[..., O]`."""
+    # One flat product: numpy would otherwise call the matrix library once per leading index.
+    y = (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], weight.shape[0])
+    if bias is not None:
+        y += bias
+    return y
+
+
+def rms_norm(x, gain):
+    """Root-mean-square normalisation over the last axis (Zhang & Sennrich, 2019)."""
+    scale = np.einsum("...d,...d->...", x, x)[..., None]
+    scale *= 1.0 / x.shape[-1]
+    scale += 1e-6
+    np.sqrt(scale, out=scale)
+    y = x / scale
+    y *= gain
+    return y
+
+
+def relu_squared(x):
+    """`max(x, 0) ** 2` (So et al., Primer, 2021)."""
+    y = np.maximum(x, 0)
+    y *= y
+    return y
+
+
+def softmax(x):
+    """Softmax over the last axis."""
+    y = x - x.max(axis=-1, keepdims=True)
+    np.exp(y, out=y)
+    y /= y.sum(axis=-1, keepdims=True)
+    return y
+
+
+def attention(query, key, value, bias=None):
+    """Scaled dot-product attention over `[..., N, K]`; `bias` is added to the scores `[..., N, N]`."""
+    scores = (query * query.shape[-1] ** -0.5) @ np.swapaxes(key, -1, -2)
+    if bias is not None:
+        scores = scores + bias
+    return softmax(scores) @ value

@@ -1,0 +1,55 @@
+"""The engine on torch: any device that torch reaches."""
+
+import torch
+import torch.nn.functional as F
+
+name = "torch"
+stack = torch.stack
+concat = torch.cat
+where = torch.where
+exp = torch.exp
+sqrt = torch.sqrt
+sin = torch.sin
+cos = torch.cos
+arctan2 = torch.atan2
+linear = F.linear
+
+
+def cross(a, b):
+    """Cross product over the last axis."""
+    return torch.linalg.cross(a, b, dim=-1)
+
+
+def to_numpy(array):
+    """The tensor as a numpy array on the host."""
+    return array.detach().cpu().numpy()
+
+
+def asarray(values, like):
+    """`values` as a tensor of `like`'s type on `like`'s device."""
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device)
+
+
+def take(array, indices, axis):
+    """Rows of `array` along `axis`."""
+    return array.index_select(axis, torch.as_tensor(indices, device=array.device))
+
+
+def rms_norm(x, gain):
+    """Root-mean-square normalisation over the last axis (Zhang & Sennrich, 2019)."""
+    return F.rms_norm(x, (x.shape[-1],), gain, 1e-6)
+
+
+def relu_squared(x):
+    """`max(x, 0) ** 2` (So et al., Primer, 2021)."""
+    return F.relu(x).square()
+
+
+def softmax(x):
+    """Softmax over the last axis."""
+    return torch.softmax(x, dim=-1)
+
+
+def attention(query, key, value, bias=None):
+    """Scaled dot-product attention over `[..., N, K]`; `bias` is added to the scores `[..., N, N]`."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)

@@ -1,0 +1,194 @@
+"""New skeletons and motions from old ones: mirrored, stretched in time, other limbs, joints merged, split and dropped.
+
+Works on a `Clip`: world rotations, root path and the skeleton as places (offsets in the parent's axes), in skeleton
+heights. All functions return new clips. numpy.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backend.features import facing_yaw, place_offsets
+from backend.rotations import (
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_normalize,
+    quaternion_rotate,
+    yaw_to_quaternion,
+)
+from backend.skeleton import ancestor_matrix, tree_height
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A window of motion at the model's rate, ready to be augmented.
+
+    Attributes:
+        parents: `[J]`. places: `[J, 3]` in the parent's axes, skeleton heights.
+        rotations: `[T, J, 4]` world. roots: `[T, 3]` skeleton heights.
+        reference: `[J, 4]` world rotations of the reference pose.
+        slides: `[T, J, 3]` added to the places, or None.
+        root_height: what is taken off the root's height.
+    """
+
+    parents: np.ndarray
+    places: np.ndarray
+    rotations: np.ndarray
+    roots: np.ndarray
+    reference: np.ndarray
+    slides: np.ndarray | None
+    root_height: float
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How often and how much; probabilities and spreads."""
+
+    mirror: float = 0.5
+    stretch: float = 0.3
+    stretch_range: tuple[float, float] = (0.8, 1.25)
+    limbs: float = 0.5
+    limb_spread: float = 0.12
+    merge: float = 0.25
+    split: float = 0.15
+    drop: float = 0.25
+    random_reference: float = 0.2
+    rest_reference: float = 0.1
+    turn_spread_rad: float = 0.12
+    any_turn: float = 0.05
+
+
+NONE = Augmentation(mirror=0, stretch=0, limbs=0, merge=0, split=0, drop=0, random_reference=0, rest_reference=0, turn_spread_rad=0, any_turn=0)
+
+
+def mirror(clip: Clip) -> Clip:
+    """Reflected in the YZ plane; needs no table of left and right."""
+    turn, point = np.array([1.0, 1.0, -1.0, -1.0], np.float32), np.array([-1.0, 1.0, 1.0], np.float32)
+    return replace(
+        clip,
+        places=clip.places * point,
+        rotations=clip.rotations * turn,
+        roots=clip.roots * point,
+        reference=clip.reference * turn,
+        slides=None if clip.slides is None else clip.slides * point,
+    )
+
+
+def stretch_limbs(clip: Clip, rng, spread: float) -> Clip:
+    """Every bone longer or shorter, with what is common to the whole body taken out by the new height."""
+    factors = np.exp(spread * rng.standard_normal((len(clip.parents), 1))).astype(np.float32)
+    places = clip.places * factors
+    scale = 1.0 / max(tree_height(clip.parents, places), 1e-6)
+    return replace(
+        clip,
+        places=places * scale,
+        roots=clip.roots * scale,
+        slides=None if clip.slides is None else clip.slides * factors * scale,
+        root_height=clip.root_height * scale,
+    )
+
+
+def keep_joints(clip: Clip, kept) -> Clip:
+    """Only the joints in `kept [J]` (bool, the root among them); the children of a removed joint hang on its parent.
+
+    A removed joint is frozen as it stands in the reference pose, so that its children stay at fixed places.
+    """
+    count = len(clip.parents)
+    parents, places = clip.parents.copy(), clip.places.copy()
+    for joint in range(1, count):
+        parent = parents[joint]
+        while not kept[parent]:
+            turn = quaternion_multiply(quaternion_conjugate(clip.reference[parents[parent]]), clip.reference[parent])
+            places[joint] = places[parent] + quaternion_rotate(turn, places[joint])
+            parent = parents[parent]
+        parents[joint] = parent
+    rows = np.flatnonzero(kept)
+    row_of = np.full(count, -1)
+    row_of[rows] = np.arange(len(rows))
+    new_parents = np.where(parents[rows] < 0, -1, row_of[np.maximum(parents[rows], 0)])
+    return replace(
+        clip,
+        parents=new_parents,
+        places=places[rows],
+        rotations=clip.rotations[:, rows],
+        reference=clip.reference[rows],
+        slides=None if clip.slides is None else clip.slides[:, rows],
+    )
+
+
+def merge_joints(clip: Clip, rng, share: float) -> Clip:
+    """Some inner joints merged into their parents."""
+    inner = np.isin(np.arange(len(clip.parents)), clip.parents)
+    kept = ~inner | (rng.random(len(clip.parents)) >= share)
+    kept[0] = True
+    return keep_joints(clip, kept)
+
+
+def drop_leaves(clip: Clip, rng, share: float) -> Clip:
+    """Some leaves left out."""
+    leaf = ~np.isin(np.arange(len(clip.parents)), clip.parents)
+    kept = ~leaf | (rng.random(len(clip.parents)) >= share)
+    kept[0] = True
+    return clip if kept.sum() < 4 else keep_joints(clip, kept)
+
+
+def split_joint(clip: Clip, rng) -> Clip:
+    """One bone in two: a joint is put on the way from a joint's parent to it, turning with the parent or half-way."""
+    joint = int(rng.integers(1, len(clip.parents)))
+    parent = clip.parents[joint]
+    along, share = rng.uniform(0.3, 0.7), rng.choice([0.0, 0.5])
+    rotations = _mix(clip.rotations[:, parent], clip.rotations[:, joint], share)
+    reference = _mix(clip.reference[parent], clip.reference[joint], share)
+    parents = np.concatenate((clip.parents[:joint], [parent], clip.parents[joint:]))
+    parents[joint + 1 :] = np.where(clip.parents[joint:] >= joint, clip.parents[joint:] + 1, clip.parents[joint:])
+    parents[joint + 1] = joint
+    places = np.insert(clip.places, joint, along * clip.places[joint], axis=0)
+    back = quaternion_multiply(quaternion_conjugate(reference), clip.reference[parent])
+    places[joint + 1] = quaternion_rotate(back, (1 - along) * clip.places[joint])
+    return replace(
+        clip,
+        parents=parents,
+        places=places,
+        rotations=np.insert(clip.rotations, joint, rotations, axis=1),
+        reference=np.insert(clip.reference, joint, reference, axis=0),
+        slides=None if clip.slides is None else np.insert(clip.slides, joint, 0, axis=1),
+    )
+
+
+def _mix(a, b, share: float):
+    b = np.where((a * b).sum(axis=-1, keepdims=True) < 0, -b, b)
+    return quaternion_normalize((1 - share) * a + share * b).astype(np.float32)
+
+
+def face_canonically(clip: Clip, turn_rad: float = 0.0) -> Clip:
+    """The reference pose turned to its canonical facing, plus a turn."""
+    offsets = place_offsets(clip.parents, clip.reference, clip.places)
+    yaw = turn_rad - facing_yaw(ancestor_matrix(clip.parents) @ offsets)
+    turn = yaw_to_quaternion(np.float32(yaw))
+    return replace(clip, reference=quaternion_multiply(turn + 0 * clip.reference, clip.reference).astype(np.float32))
+
+
+def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng) -> Clip:
+    """One random draw of everything but the stretch in time, which is done where frames are read.
+
+    Args:
+        rest: `[J, 4]` world rotations of the rest pose. random_frame: `[J, 4]` and that frame's root height, `(q, z)`.
+    """
+    draw = rng.random
+    choice = draw()
+    if choice < settings.random_reference:
+        clip = replace(clip, reference=random_frame[0], root_height=random_frame[1])
+    elif choice < settings.random_reference + settings.rest_reference:
+        clip = replace(clip, reference=rest)
+    if draw() < settings.merge:
+        clip = merge_joints(clip, rng, rng.uniform(0.1, 0.5))
+    if draw() < settings.drop:
+        clip = drop_leaves(clip, rng, rng.uniform(0.1, 0.5))
+    while draw() < settings.split:
+        clip = split_joint(clip, rng)
+    if draw() < settings.limbs:
+        clip = stretch_limbs(clip, rng, settings.limb_spread * rng.uniform(0.3, 1.5))
+    if draw() < settings.mirror:
+        clip = mirror(clip)
+    turn = rng.uniform(-np.pi, np.pi) if draw() < settings.any_turn else settings.turn_spread_rad * rng.standard_normal()
+    return face_canonically(clip, turn)

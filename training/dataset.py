@@ -1,0 +1,173 @@
+"""A prepared data set as batches: windows of clips with about the same number of joints, augmented, padded, as torch tensors."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.features import place_offsets, structure_arrays
+from backend.rotations import quaternion_multiply, quaternion_normalize, quaternion_rotate
+
+from .augment import Augmentation, Clip, augment
+from .prepare import ARRAYS, QUATERNION_SCALE
+
+JOINT_BUCKETS = (16, 26, 34, 60, 256)  # a batch holds clips of one bucket, so that little is padded
+
+
+class ClipStore:
+    """Random access to the clips of a prepared data set; arrays are memory-mapped."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.clips = json.loads((self.folder / "manifest.json").read_text())["clips"]
+        self.arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+
+    def select(self, split: str, sets=None) -> list[int]:
+        """Indices of the clips of a split, of all sets or some."""
+        return [i for i, clip in enumerate(self.clips) if clip["split"] == split and (sets is None or clip["set"] in sets)]
+
+    def skeleton(self, index: int) -> dict[str, np.ndarray]:
+        """parents, places, rests and references of a clip."""
+        clip = self.clips[index]
+        return {
+            name: np.asarray(self.arrays[name][clip["rows"][name] : clip["rows"][name] + clip["joints"]])
+            for name in ("parents", "places", "rests", "references")
+        }
+
+    def rotations(self, index: int, rows) -> np.ndarray:
+        """World rotations at rows of a clip, `[T, J, 4]` float32."""
+        clip = self.clips[index]
+        start, joints = clip["rows"]["rotations"], clip["joints"]
+        flat = self.arrays["rotations"][start : start + clip["frames"] * joints].reshape(-1, joints, 4)
+        return flat[rows].astype(np.float32) / QUATERNION_SCALE
+
+    def roots(self, index: int, rows) -> np.ndarray:
+        """Root positions at rows of a clip, `[T, 3]` heights."""
+        start = self.clips[index]["rows"]["roots"]
+        return self.arrays["roots"][start : start + self.clips[index]["frames"]][rows]
+
+    def slides(self, index: int, rows) -> np.ndarray | None:
+        """What is added to the places at rows of a clip, `[T, J, 3]`, or None where nothing slides."""
+        clip = self.clips[index]
+        if not clip["slides"]:
+            return None
+        start, joints = clip["rows"]["slides"], clip["joints"]
+        flat = self.arrays["slides"][start : start + clip["frames"] * joints].reshape(-1, joints, 3)
+        return flat[rows].astype(np.float32)
+
+    def window(self, index: int, rows) -> Clip:
+        """A clip at fractional rows (nlerp), with its mean pose as reference."""
+        low = np.floor(rows).astype(int)
+        high = np.minimum(low + 1, self.clips[index]["frames"] - 1)
+        t = (rows - low).astype(np.float32)
+        skeleton = self.skeleton(index)
+        rotations, roots, slides = self.rotations(index, low), self.roots(index, low), self.slides(index, low)
+        if t.any():
+            other = self.rotations(index, high)
+            other = np.where((rotations * other).sum(axis=-1, keepdims=True) < 0, -other, other)
+            rotations = rotations + t[:, None, None] * (other - rotations)
+            roots = roots + t[:, None] * (self.roots(index, high) - roots)
+            if slides is not None:
+                slides = slides + t[:, None, None] * (self.slides(index, high) - slides)
+        start = self.clips[index]["rows"]["roots"]
+        root_height = float(self.arrays["roots"][start : start + self.clips[index]["frames"], 2].mean())
+        return Clip(
+            parents=skeleton["parents"].astype(np.int64),
+            places=skeleton["places"],
+            rotations=quaternion_normalize(rotations),
+            roots=roots,
+            reference=skeleton["references"],
+            slides=slides,
+            root_height=root_height,
+        )
+
+
+def clip_arrays(clip: Clip) -> dict[str, np.ndarray]:
+    """A clip as the model's functions take it, without a batch axis."""
+    slides = np.zeros(len(clip.parents), bool) if clip.slides is None else np.abs(clip.slides).max(axis=(0, 2)) > 0
+    arrays = structure_arrays(clip.parents, place_offsets(clip.parents, clip.reference, clip.places), slides)
+    arrays |= {"rotations": clip.rotations, "root_positions": clip.roots, "reference": clip.reference}
+    arrays["root_height"] = np.array([clip.root_height], np.float32)
+    world_slides = np.zeros((*clip.rotations.shape[:2], 3), np.float32)
+    if clip.slides is not None:
+        world_slides = quaternion_rotate(clip.rotations[:, np.maximum(clip.parents, 0)], clip.slides)
+    arrays["slide"] = world_slides
+    return arrays
+
+
+def collate(samples: list[dict]) -> dict[str, torch.Tensor]:
+    """Samples with any number of joints, padded with zeros (unit quaternions stay finite through a one in w)."""
+    joints = max(len(sample["mask"]) for sample in samples)
+    batch = {}
+    for name in samples[0]:
+        padded = []
+        for sample in samples:
+            array = np.asarray(sample[name])
+            count = len(sample["mask"])
+            widths = [(0, joints - size if size == count and axis in JOINT_AXES.get(name, ()) else 0) for axis, size in enumerate(array.shape)]
+            padded.append(np.pad(array, widths))
+        array = np.stack(padded)
+        if name in ("rotations", "reference"):
+            array[..., 0] += (np.abs(array).sum(axis=-1) == 0).astype(array.dtype)
+        batch[name] = torch.from_numpy(array.astype(np.int64) if name == "relations" else array.astype(np.float32))
+    return batch
+
+
+JOINT_AXES = {
+    "parent": (0, 1), "ancestors": (0, 1), "relations": (0, 1), "weights": (0,), "offsets": (0,), "slides": (0,),
+    "facts": (0,), "mask": (0,), "rotations": (1,), "reference": (0,), "slide": (1,),
+}  # fmt: skip
+
+
+class WindowBatches(torch.utils.data.IterableDataset):
+    """Endless batches of augmented windows.
+
+    Args:
+        lengths: (frames, probability) of the windows of a batch; every batch has about `frames` frames in all.
+    """
+
+    def __init__(self, store: ClipStore, indices, lengths, frames: int, augmentation: Augmentation, seed: int):
+        self.store, self.indices, self.lengths, self.frames = store, np.array(indices), lengths, frames
+        self.augmentation, self.seed = augmentation, seed
+        joints = np.array([store.clips[i]["joints"] for i in indices])
+        self.buckets = np.searchsorted(JOINT_BUCKETS, joints)
+        self.weights = clip_weights([store.clips[i] for i in indices])
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((self.seed, 0 if worker is None else worker.id))
+        sizes = np.array([self.weights[self.buckets == bucket].sum() for bucket in range(len(JOINT_BUCKETS))])
+        while True:
+            bucket = rng.choice(len(sizes), p=sizes / sizes.sum())
+            length = self.lengths[rng.choice(len(self.lengths), p=[share for _, share in self.lengths])][0]
+            members = np.flatnonzero(self.buckets == bucket)
+            weights = self.weights[members]
+            # Wide skeletons cost as many joints as two or three narrow ones.
+            count = max(4, int(self.frames / length * min(1.0, 40 / JOINT_BUCKETS[bucket])))
+            chosen = rng.choice(members, size=count, p=weights / weights.sum())
+            yield collate([self.sample(int(self.indices[i]), length, rng) for i in chosen])
+
+    def sample(self, index: int, length: int, rng) -> dict[str, np.ndarray]:
+        """One augmented window of a clip; short clips hold their last pose, which `valid` marks."""
+        frames = self.store.clips[index]["frames"]
+        speed = rng.uniform(*self.augmentation.stretch_range) if rng.random() < self.augmentation.stretch else 1.0
+        start = int(rng.integers(0, max(frames - int(length * speed), 0) + 1))
+        rows = start + np.arange(length) * speed
+        valid = (rows <= frames - 1).astype(np.float32)
+        clip = self.store.window(index, np.minimum(rows, frames - 1))
+        frame = int(rng.integers(frames))
+        random_frame = (self.store.rotations(index, np.array([frame]))[0], float(self.store.roots(index, frame)[2]))
+        clip = augment(clip, self.store.skeleton(index)["rests"], random_frame, self.augmentation, rng)
+        return clip_arrays(clip) | {"valid": valid}
+
+
+def clip_weights(clips) -> np.ndarray:
+    """How often each clip is drawn: long clips and large sets more, but less than in proportion."""
+    frames = np.array([clip["frames"] for clip in clips], dtype=np.float64)
+    names = np.array([clip["set"] for clip in clips])
+    weights = frames**0.8
+    for name in np.unique(names):
+        mine = names == name
+        weights[mine] *= frames[mine].sum() ** -0.35
+    return weights / weights.sum()

@@ -1,0 +1,111 @@
+"""The losses, each named separately; all in skeleton heights, radians and the features' own units. torch."""
+
+import torch
+
+from backend.features import JOINT_INPUTS, MODEL_FPS, ROOT_SCALE, columns, parent_changes, pose_from_outputs, pose_positions
+from backend.rotations import matrix_angle, sixd_to_matrix
+
+WEIGHTS = {
+    "position": 6.0,
+    "rotation": 1.0,
+    "local_rotation": 0.5,
+    "velocity": 6.0,
+    "slide": 4.0,
+    "root": 0.3,
+    "path": 0.5,
+    "contact": 3.0,
+}
+DIVERGENCE_WEIGHTS = (1e-5, 3e-6)  # a nat of a chunk's latent, of the clip's, per chunk and clip
+FREE_NATS = 0.02  # a latent number's divergence below this costs nothing
+CONTACT_SPEED = 0.12  # heights a second: slower joints are held to be at rest
+SMALL = 1e-6
+
+
+def norm(x, axes: int = 1):
+    """Length over the last axes, smooth at zero."""
+    return (x.square().flatten(-axes).sum(-1) + SMALL).sqrt() - SMALL**0.5
+
+
+def masked_mean(x, weight):
+    """The mean of `x` where `weight` (broadcast) is one."""
+    weight = weight.expand_as(x)
+    return (x * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def divergence(mean, log_variance):
+    """Nats of each latent number against the standard normal."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance)
+
+
+def reconstruction_losses(outputs, root, joints, root_features, structure, valid):
+    """How far the decoder's outputs are from the clip.
+
+    Args:
+        outputs: `[B, T, J, JOINT_OUTPUT_SIZE]`, root `[B, T, ROOT_SIZE]`: from `model.decode`.
+        joints, root_features: from `features.motion_features`. valid: `[B, T]`, 0 where a short clip holds its last pose.
+
+    Returns:
+        A dict of scalars by the names of `WEIGHTS`.
+    """
+    target = sixd_to_matrix(joints[..., columns(JOINT_INPUTS, "rotation")])
+    target_position = joints[..., columns(JOINT_INPUTS, "position")]
+    target_slide = joints[..., columns(JOINT_INPUTS, "slide")]
+    matrices, slide = pose_from_outputs(outputs, structure)
+    position = pose_positions(matrices, slide, structure)
+    weight = structure["mask"][:, None] * valid[..., None]
+    pair = weight[:, 1:]
+    local = parent_changes(matrices, structure).mT @ matrices
+    target_local = parent_changes(target, structure).mT @ target
+    step, target_step = position.diff(dim=1), target_position.diff(dim=1)
+    speed, target_speed = world_steps(position, step, root), world_steps(target_position, target_step, root_features)
+    contact = pair * (norm(target_speed) * MODEL_FPS < CONTACT_SPEED)
+    path = (root - root_features)[..., 1:3].cumsum(1) * valid[..., None] / MODEL_FPS
+    return {
+        "position": masked_mean(norm(position - target_position), weight),
+        "rotation": masked_mean(norm(matrices - target, 2), weight),
+        "local_rotation": masked_mean(norm(local - target_local, 2), weight),
+        "velocity": masked_mean(norm(step - target_step), pair),
+        "slide": masked_mean(norm(slide - target_slide), weight),
+        "root": masked_mean((root - root_features).abs(), valid[..., None]),
+        "path": masked_mean(path.abs(), valid[..., None]),
+        "contact": masked_mean(norm(speed - target_speed), contact),
+    }
+
+
+def world_steps(position, step, root):
+    """Joint movement a frame as the world sees it, turned into the heading frame, `[B, T-1, J, 3]` heights."""
+    velocity = root[:, :-1, None] / root.new_tensor(ROOT_SCALE) / MODEL_FPS
+    x, y = position[:, :-1, :, 0], position[:, :-1, :, 1]
+    turn = velocity[..., 3]
+    carried = torch.stack((velocity[..., 1] - turn * y, velocity[..., 2] + turn * x, 0 * x), -1)
+    return step + carried
+
+
+def divergence_losses(latents):
+    """Nats a window and a clip, by level, and how many numbers of each latent are in use.
+
+    Returns:
+        (a list of penalised nats, a list of true nats, a list of active numbers).
+    """
+    penalised, nats, active = [], [], []
+    for mean, log_variance in latents:
+        each = divergence(mean, log_variance)
+        penalised.append(each.clamp_min(FREE_NATS).sum(-1).mean())
+        nats.append(each.sum(-1).mean())
+        active.append((each.flatten(0, -2).mean(0) > 0.1).sum())
+    return penalised, nats, active
+
+
+def probe_figures(outputs, joints, structure) -> tuple[float, float, float]:
+    """Joint error in mm at 1.7 m (against the root), world and local rotation error in degrees, means over all joints.
+
+    Args:
+        outputs, joints: as for `reconstruction_losses`, without padding.
+    """
+    target = sixd_to_matrix(joints[..., columns(JOINT_INPUTS, "rotation")])
+    matrices, slide = pose_from_outputs(outputs, structure)
+    position = pose_positions(matrices, slide, structure)
+    error = (position - joints[..., columns(JOINT_INPUTS, "position")]).norm(dim=-1).mean() * 1700
+    local, target_local = parent_changes(matrices, structure).mT @ matrices, parent_changes(target, structure).mT @ target
+    world_deg = matrix_angle(matrices, target).mean().rad2deg()
+    return float(error), float(world_deg), float(matrix_angle(local, target_local).mean().rad2deg())

@@ -1,0 +1,54 @@
+"""Named settings of training runs; a preset changes a few fields of another."""
+
+from dataclasses import dataclass, field, replace
+
+from backend.model import Level, ModelConfig
+
+from .augment import Augmentation
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of; every field is kept in its checkpoint."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    minutes: float = 100.0  # of training; the rate holds, then falls to zero over the last `fall` of it
+    fall: float = 0.45
+    frames: int = 2560  # a batch
+    lengths: tuple[tuple[int, float], ...] = ((64, 0.75), (192, 0.2), (640, 0.05))  # frames of a window, its share
+    matrix_rate: float = 0.01  # Muon, on the matrices of the trunk
+    rate: float = 2e-3  # AdamW, on all else
+    warmup: int = 100  # steps
+    clip_norm: float = 2.0
+    skip_norm: float = 50.0  # an update with a larger gradient is skipped
+    average: float = 0.998  # decay of the averaged weights
+    hide_latents: float = 0.35  # share of windows of which a run of chunk latents is hidden from the decoder
+    hide_all: float = 0.25  # of these, the share of which all are
+    hide_frames: float = 0.1  # share of windows of which a run of frames is hidden from the encoder
+    causal: float = 0.1  # share of batches with the causal mask
+    seed: int = 0
+
+
+BASE = Settings()
+TINY = replace(
+    BASE,
+    model=ModelConfig(
+        width=48,
+        heads=2,
+        joint_width=32,
+        joint_heads=2,
+        joint_depth=1,
+        levels=(Level(32, 1, 1, 32, coefficients=6), Level(None, 1, 1, 16)),
+    ),
+    minutes=1.0,
+    frames=512,
+    lengths=((64, 1.0),),
+)
+LARGE = replace(
+    BASE,
+    model=ModelConfig(width=384, heads=8, joint_width=256, joint_depth=4, levels=(Level(32, 4, 6, 128), Level(None, 4, 4, 64))),
+    minutes=600.0,
+    frames=32768,
+)
+PRESETS = {"tiny": TINY, "base": BASE, "large": LARGE}
