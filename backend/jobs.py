@@ -1,0 +1,222 @@
+"""What a user can ask of the backend: encode a motion, see its reconstruction, resample it.
+
+A request carries its motion; nothing needs to have been asked before. The last few encodings are kept by the digest of
+what was sent, so that resampling after encoding doesn't encode again, and a new process simply does.
+"""
+
+import dataclasses
+import hashlib
+import os
+import platform
+import sys
+import traceback
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from . import variation
+from .change import change_to_arrays
+from .errors import UserError
+from .motion import arrays_to_motion
+from .process import memory_mb
+from .protocol import VERSION, Message
+
+KEPT_ENCODINGS = 4
+MAX_VARIATIONS = 64  # of one request
+ENCODE_SHARE = 0.3  # of the progress bar, where a resampling has to encode first
+SHIPPED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "motion_variations.safetensors"
+MOTION_ARRAYS = ("parents", "rest", "fps", "root_positions", "rotations", "positions")
+
+
+class Jobs:
+    """The model, the encodings that are kept, and one method for every request.
+
+    Args:
+        engine: "numpy" or "torch". device: what the engine's `choose_device` takes; "auto" for the best.
+        checkpoint: a path; None for the one that ships.
+    """
+
+    REQUESTS = ("encode", "reconstruct", "resample")
+
+    def __init__(self, engine: str = "numpy", device: str = "auto", checkpoint=None):
+        self.engine, self.device = engine, device
+        self.checkpoint = Path(checkpoint or SHIPPED_CHECKPOINT)
+        self._model = None
+        self._problem = None  # why there is no model, as a sentence
+        self._encodings = OrderedDict()  # digest -> Encoding, the last used at the end
+
+    def prepare(self) -> None:
+        """Load the model now, so that no job has to; a failure is kept for `status` and tried again by the next job."""
+        try:
+            self.model()
+        except UserError as error:
+            print(error, file=sys.stderr)
+        except Exception as error:
+            traceback.print_exc()
+            self._problem = f"The model can't be loaded ({type(error).__name__}: {error}). The log has the details."
+
+    def model(self):
+        """The model, loaded once.
+
+        Raises:
+            UserError: no checkpoint, a broken one, or an engine that this Python lacks.
+        """
+        if self._model is None:
+            try:
+                self._model = self._load(None if self.device == "auto" else self.device)
+            except UserError as error:
+                self._problem = str(error)
+                raise
+            self._problem = None
+        return self._model
+
+    def _load(self, device):
+        """Read the checkpoint onto a device, with every foreseeable failure as a sentence."""
+        try:
+            return variation.load_model(self.checkpoint, self.engine, device)
+        except ImportError as error:
+            if self.engine != "torch" or error.name != "torch":
+                raise
+            raise UserError(
+                f"The Python {sys.executable} has no torch. Install torch there, name another Python in the "
+                "preferences, or choose the numpy engine."
+            ) from None
+        except FileNotFoundError:
+            raise UserError(f"There is no checkpoint {self.checkpoint}. Install the extension again.") from None
+        except OSError as error:
+            raise UserError(f"The checkpoint {self.checkpoint} can't be read: {error.strerror}.") from None
+        except ValueError as error:
+            raise UserError(
+                f"The checkpoint {self.checkpoint} isn't one of Motion Variations, or is damaged. {error} "
+                "Install the extension again."
+            ) from error
+
+    def status(self) -> dict:
+        """The state of the process, in words where a person reads it. Quick, and safe from another thread."""
+        return {
+            "engine": self.engine,
+            "device": getattr(self._model, "device_words", None),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": getattr(sys.modules.get("torch"), "__version__", None),
+            "memory_mb": round(memory_mb(), 1),
+            "checkpoint": self._model and {"name": self.checkpoint.name, "version": self._model.version},
+            "problem": self._problem,
+            "encodings": len(self._encodings),
+            "pid": os.getpid(),
+            "protocol": VERSION,
+        }
+
+    def run(self, request: str, message: Message, report, send) -> tuple[dict, dict]:
+        """Run one of `REQUESTS`.
+
+        Args:
+            report: called with (fraction, text) between the steps; raises `Cancelled` to stop.
+            send: called with (head, arrays) for every variation that is ready.
+
+        Returns:
+            What `done` carries: head and arrays.
+
+        Raises:
+            UserError: something that the user can put right. Cancelled: the user stopped it.
+        """
+        report(0.0, "Reading the motion")
+        try:
+            return getattr(self, f"_{request}")(message, report, send)
+        except MemoryError:
+            sentence = "There isn't enough memory for this motion. Close other programs or choose a shorter range."
+            raise UserError(sentence) from None
+
+    def _encode(self, message, report, send) -> tuple[dict, dict]:
+        """The request `encode`: how well the model knows the motion."""
+        encoding = self._encoding(message, report)
+        return self._figures(encoding), {}
+
+    def _reconstruct(self, message, report, send) -> tuple[dict, dict]:
+        """The request `reconstruct`: the change from the source to what the model makes of it."""
+        encoding = self._encoding(message, report)
+        return self._figures(encoding), change_to_arrays(variation.reconstruction_change(encoding))
+
+    def _resample(self, message, report, send) -> tuple[dict, dict]:
+        """The request `resample`: one change for every seed."""
+        settings, seeds = _settings(message.head), _seeds(message.head)
+        known = _digest(message) in self._encodings
+        first = 0.0 if known else ENCODE_SHARE
+        encoding = self._encoding(message, lambda fraction, text: report(first * fraction, text))
+        selected, pinned = (_flags(message, name) for name in ("selected", "pinned"))
+        changes = []
+        for index, seed in enumerate(seeds):
+            title = f"Variation {index + 1} of {len(seeds)}"
+
+            def report_one(fraction, text, index=index, title=title):
+                report(first + (1 - first) * (index + fraction) / len(seeds), f"{title}: {text}")
+
+            report_one(0.0, "sampling")
+            change = variation.vary(self.model(), encoding, settings, seed, report_one, selected, pinned)
+            degrees = float(np.degrees(np.linalg.norm(change.rotation, axis=-1)).mean())
+            changes.append(degrees)
+            send({"index": index, "seed": seed, "change_deg": degrees}, change_to_arrays(change))
+        return {"change_deg": changes}, {}
+
+    def _encoding(self, message, report):
+        """The motion's encoding, from the few that are kept or made now."""
+        digest = _digest(message)
+        if digest not in self._encodings:
+            try:
+                motion = arrays_to_motion(message.arrays)
+            except ValueError as error:
+                raise UserError(f"{error} Check the keys of the action.") from None
+            self._encodings[digest] = variation.encode_motion(self.model(), motion, report)
+            while len(self._encodings) > KEPT_ENCODINGS:
+                self._encodings.popitem(last=False)
+        self._encodings.move_to_end(digest)
+        return self._encodings[digest]
+
+    def _figures(self, encoding) -> dict:
+        """What the panel says of an encoding."""
+        return variation.reconstruction_figures(encoding)
+
+
+def _digest(message) -> bytes:
+    """A digest of the motion that a message carries."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in MOTION_ARRAYS:
+        if name in message.arrays:
+            array = message.arrays[name]
+            digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    return digest.digest()
+
+
+def _settings(head) -> "variation.VariationSettings":
+    """The settings of a resampling.
+
+    Raises:
+        ValueError: a name that there isn't.
+    """
+    given = head.get("settings", {})
+    known = {field.name for field in dataclasses.fields(variation.VariationSettings)}
+    if unknown := set(given) - known:
+        raise ValueError(f"There are no settings {sorted(unknown)}; there are {sorted(known)}.")
+    return variation.VariationSettings(**given)
+
+
+def _seeds(head) -> list[int]:
+    """The seeds of a resampling, one for every variation.
+
+    Raises:
+        ValueError: not whole numbers. UserError: none, or too many.
+    """
+    seeds = head.get("seeds")
+    if not isinstance(seeds, list) or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise ValueError(f"Seeds must be whole numbers from 0 on, found {seeds!r}.")
+    if not 1 <= len(seeds) <= MAX_VARIATIONS:
+        raise UserError(f"{len(seeds)} variations were asked for; ask for 1 to {MAX_VARIATIONS} at a time.")
+    return seeds
+
+
+def _flags(message, name):
+    """An optional array of flags as bool, or None."""
+    array = message.arrays.get(name)
+    return None if array is None else array.astype(bool)
