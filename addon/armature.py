@@ -1,0 +1,190 @@
+"""Armature -> skeleton: the bones as arrays, which of them are joints, what an armature must be to be read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .backend.errors import UserError
+from .backend.rotations import quaternion_conjugate, quaternion_rotate
+from .backend.skeleton import JointChoice, Skeleton, choose_joints, parent_rows, rigid_positions, tree_depths, tree_height
+
+SAMPLE_FRAMES = 200  # enough to see which bones move
+RIGID_HEIGHTS = 1e-6  # joints that kinematics without slides puts this near to their places are rigid
+MIN_SCALE = 1e-9
+# Constraints after which a bone's own rotation keys no longer say how it is turned.
+RULING_CONSTRAINTS = {
+    "ACTION", "ARMATURE", "CAMERA_SOLVER", "COPY_ROTATION", "COPY_TRANSFORMS", "DAMPED_TRACK", "FOLLOW_TRACK",
+    "GEOMETRY_ATTRIBUTE", "IK", "LOCKED_TRACK", "OBJECT_SOLVER", "PIVOT", "SPLINE_IK", "STRETCH_TO", "TRACK_TO",
+    "TRANSFORM_CACHE",
+}  # fmt: skip
+
+
+class MotionError(UserError):
+    """The armature or its animation can't be read or written; the text says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """An armature's bones as arrays, parents before their children.
+
+    Attributes:
+        names: the bones' names.
+        parents: `[N]` int, -1 for roots.
+        rest: `[N, 4, 4]` rest matrices in armature space.
+        pose_rows: `[N]` int, where each bone stands in `object.pose.bones`.
+        deform: `[N]` bool. connected: `[N]` bool, the bone has no location of its own.
+        turns_along: `[N]` bool, the bone inherits its parent's rotation.
+        local_location: `[N]` bool, location is measured along the bone's own axes.
+        plain_scale: `[N]` bool, scale is inherited in full.
+        modes: rotation mode of each bone.
+        constrained: `[N]` bool, an active constraint acts on the bone.
+        ruled: `[N]` bool, one of them decides how the bone is turned.
+    """
+
+    names: tuple[str, ...]
+    parents: np.ndarray
+    rest: np.ndarray
+    pose_rows: np.ndarray
+    deform: np.ndarray
+    connected: np.ndarray
+    turns_along: np.ndarray
+    local_location: np.ndarray
+    plain_scale: np.ndarray
+    modes: tuple[str, ...]
+    constrained: np.ndarray
+    ruled: np.ndarray
+
+
+def check_armature(armature) -> None:
+    """Raises MotionError where `armature` isn't an armature object that can be read."""
+    if armature is None:
+        raise MotionError("No armature is selected. Select an armature that has an animation.")
+    if armature.type != "ARMATURE":
+        raise MotionError(f"'{armature.name}' is a {armature.type.lower()}. Select an armature that has an animation.")
+    if armature.mode == "EDIT":
+        raise MotionError(f"'{armature.name}' is in edit mode. Leave it (Tab) and try again.")
+    if armature.data is None or not armature.data.bones or armature.pose is None or not armature.pose.bones:
+        missing = armature.data is not None and armature.data.library is not None and armature.data.is_missing
+        reason = "Its library file is missing: find it with File > External Data" if missing else "Add bones first"
+        raise MotionError(f"'{armature.name}' has no bones. {reason}.")
+
+
+def check_writable(armature) -> None:
+    """Raises MotionError where `armature` comes from another file and can't be given an action."""
+    if armature.library is not None:
+        raise MotionError(
+            f"'{armature.name}' is linked from another file and can't take a new action. Make a library override first "
+            "(Object > Library Override > Make)."
+        )
+
+
+def read_rig(armature) -> Rig:
+    """The bones of an armature object as arrays.
+
+    Raises:
+        MotionError: it has no bones, or a bone's rest matrix can't be used.
+    """
+    check_armature(armature)
+    bones = list(armature.data.bones)  # Blender walks the tree, so parents come first
+    names = tuple(bone.name for bone in bones)
+    row_of = {name: row for row, name in enumerate(names)}
+    pose_bones = armature.pose.bones
+    pose_row_of = {bone.name: row for row, bone in enumerate(pose_bones)}
+    if len(pose_row_of) != len(names) or any(name not in pose_row_of for name in names):
+        raise MotionError(f"The pose of '{armature.name}' isn't up to date. Enter and leave pose mode, then try again.")
+    pose_rows = np.array([pose_row_of[name] for name in names])
+    parents = np.array([-1 if bone.parent is None else row_of[bone.parent.name] for bone in bones])
+    rest = np.empty((len(bones), 16), dtype=np.float32)
+    armature.data.bones.foreach_get("matrix_local", rest.reshape(-1))
+    rest = rest.reshape(-1, 4, 4).swapaxes(1, 2).astype(np.float64)
+    broken = ~np.isfinite(rest).all(axis=(1, 2)) | (np.abs(np.linalg.det(rest[:, :3, :3])) < 0.5)
+    if broken.any():
+        name = names[int(np.flatnonzero(broken)[0])]
+        raise MotionError(f"Bone '{name}' has no length or direction. Give it some in edit mode, or delete it.")
+    poses = [pose_bones[row] for row in pose_rows]
+    acting = [[c.type for c in pose.constraints if c.enabled and c.influence > 0 and c.is_valid] for pose in poses]
+    return Rig(
+        names=names,
+        parents=parents,
+        rest=rest,
+        pose_rows=pose_rows,
+        deform=np.array([bone.use_deform for bone in bones]),
+        connected=np.array([bone.use_connect and bone.parent is not None for bone in bones]),
+        turns_along=np.array([bone.use_inherit_rotation for bone in bones]),
+        local_location=np.array([bone.use_local_location for bone in bones]),
+        plain_scale=np.array([bone.inherit_scale == "FULL" for bone in bones]),
+        modes=tuple(pose.rotation_mode for pose in poses),
+        constrained=np.array([bool(types) for types in acting]),
+        ruled=np.array([any(kind in RULING_CONSTRAINTS for kind in types) for types in acting]),
+    )
+
+
+def local_rest(rig: Rig) -> np.ndarray:
+    """Each bone's rest matrix seen from its parent's, `[N, 4, 4]`; roots as they are."""
+    above = np.where((rig.parents >= 0)[:, None, None], rig.rest[parent_rows(rig.parents)], np.eye(4))
+    return np.linalg.inv(above) @ rig.rest
+
+
+def levels(parents) -> list[np.ndarray]:
+    """The rows of each depth of the tree, roots first."""
+    depths = tree_depths(parents)
+    return [np.flatnonzero(depths == depth) for depth in range(int(depths.max()) + 1)]
+
+
+def split_rotation(linear) -> np.ndarray:
+    """The rotations `[..., 3, 3]` in matrices that also scale, shear or mirror (the polar factor; a mirrored one turned over).
+
+    Raises:
+        MotionError: a matrix squeezes space flat.
+    """
+    lengths = np.linalg.norm(linear, axis=-2, keepdims=True)
+    if not (lengths > MIN_SCALE).all():
+        raise MotionError("A bone or the armature object is scaled to zero. Give it some scale and try again.")
+    rotations = linear / lengths
+    products = np.abs(np.swapaxes(rotations, -1, -2) @ rotations - np.eye(3)).max(axis=(-1, -2))
+    sheared = products > 1e-5
+    if sheared.any():
+        u, _, v = np.linalg.svd(linear[sheared])
+        rotations[sheared] = u @ v
+    return rotations * np.sign(np.linalg.det(rotations))[..., None, None]
+
+
+def joint_choice(rig: Rig, rotations, heads, keyed) -> JointChoice:
+    """Which bones the model sees.
+
+    Args:
+        rotations: `[T, N, 4]` world. heads: `[T, N, 3]` world, metres. keyed: `[N]` bool.
+
+    Raises:
+        MotionError: no bone moves, or too many do.
+    """
+    count = len(rotations)
+    sample = np.unique(np.linspace(0, count - 1, min(count, SAMPLE_FRAMES)).astype(np.int64))
+    try:
+        return choose_joints(rig.parents, rotations[sample], heads[sample], rig.deform | keyed)
+    except ValueError as error:
+        raise MotionError(str(error)) from error
+
+
+def joint_skeleton(rig: Rig, choice: JointChoice, rotations, heads, world) -> tuple[Skeleton, bool]:
+    """The skeleton of the chosen joints, and whether its bones are rigid in this motion.
+
+    Rest orientations are the armature's; offsets are the clip's mean ones, for keys often hold bones away from rest.
+
+    Args:
+        rotations: `[T, J, 4]` and heads `[T, J, 3]` of the joints, world. world: `[4, 4]` the object's matrix.
+    """
+    rows = parent_rows(choice.parents)
+    places = quaternion_rotate(quaternion_conjugate(rotations[:, rows]), heads - heads[:, rows])
+    offsets = places.mean(axis=0)
+    rest = np.tile(np.eye(4), (len(rows), 1, 1))
+    rest[:, :3, :3] = split_rotation(world[:3, :3]) @ rig.rest[choice.bones, :3, :3]
+    rest[0, :3, 3] = world[:3, :3] @ rig.rest[choice.bones[0], :3, 3] + world[:3, 3]
+    for joint in range(1, len(rows)):
+        above = rest[rows[joint]]
+        rest[joint, :3, 3] = above[:3, 3] + above[:3, :3] @ offsets[joint]
+    height = max(tree_height(choice.parents, offsets), 1e-9)
+    skeleton = Skeleton(choice.parents, rest)
+    rigid = np.abs(places - offsets).max() < 1e-3 * height  # spares the kinematics where it is plain that they aren't
+    rigid = rigid and np.abs(rigid_positions(skeleton, heads[:, 0], rotations) - heads).max() < RIGID_HEIGHTS * height
+    return skeleton, bool(rigid)
