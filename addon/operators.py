@@ -1,0 +1,348 @@
+"""One operator for each verb of the user: read, ask, write.
+
+`encode`, `reconstruct` and `resample` run as modal operators when clicked, and block when a script calls them.
+"""
+
+import bpy
+from bpy.props import BoolProperty, IntProperty
+
+from . import results, session, tasks
+from .armature import check_armature, check_writable
+from .backend.errors import Cancelled, UserError
+from .properties import ResampleSettings
+
+TICK_S = 0.05  # between two looks of a running job; a cancellation is seen within one
+
+
+def refusal(context) -> str:
+    """Why the active object can't be read now, as a sentence; empty where it can."""
+    if session.job is not None:
+        return f"{session.job.title} is still running. Wait for it or cancel it."
+    armature = results.armature_of(context)
+    try:
+        check_armature(armature)
+        check_writable(armature)
+    except UserError as error:
+        return str(error)
+    data = armature.animation_data
+    if data is not None and data.use_tweak_mode:
+        return "An NLA strip is being tweaked. Leave tweak mode (Tab in the NLA editor) first."
+    if results.active_action(armature) is None:
+        return (
+            f"'{armature.name}' has no action. Give it an animation, or assign one of the file's actions in the "
+            "Dope Sheet's action editor."
+        )
+    return ""
+
+
+def frame_limits(scene, frame_range: str, start: int, end: int) -> tuple[int, int] | None:
+    """First and last frame that may change; None for the whole action.
+
+    Raises:
+        UserError: there is no such range.
+    """
+    if frame_range == "WHOLE":
+        return None
+    if frame_range == "PREVIEW":
+        if not scene.use_preview_range:
+            raise UserError("The scene has no preview range. Set one (P in the timeline), or choose the whole action.")
+        start, end = scene.frame_preview_start, scene.frame_preview_end
+    if start >= end:
+        raise UserError(f"The range starts at {start} and ends at {end}. Let it end later than it starts.")
+    return start, end
+
+
+def redraw_panels() -> None:
+    """Asks Blender to draw the sidebars again."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "UI":
+                        region.tag_redraw()
+
+
+def show_status(text: str | None) -> None:
+    """The status bar's text; None gives it back to Blender."""
+    for workspace in bpy.data.workspaces:
+        workspace.status_text_set(text)
+
+
+_timer = None  # of the running modal operator
+
+
+def tidy() -> None:
+    """Gives back the timer and the status bar."""
+    global _timer
+    if _timer is not None:
+        bpy.context.window_manager.event_timer_remove(_timer)
+        _timer = None
+    show_status(None)
+    redraw_panels()
+
+
+class JobOperator:
+    """What the three jobs share. A subclass has `bl_label`, `place` and `steps(context)`."""
+
+    bl_options = {"UNDO"}
+
+    @classmethod
+    def poll(cls, context):
+        """Whether the button can be clicked, and why not."""
+        reason = refusal(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context):
+        """For scripts: blocks until the job is done, and prints its progress."""
+        try:
+            result = session.run(self.bl_label, self.place, self.steps(context))
+        except (Cancelled, UserError) as error:
+            return self.refuse(error)
+        self.report({"INFO"}, result)
+        return {"FINISHED"}
+
+    def invoke(self, context, event):
+        """For clicks: starts the job and returns at once."""
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            self.job = session.start(self.bl_label, self.place, self.steps(context))
+        except UserError as error:
+            return self.refuse(error)
+        manager = context.window_manager
+        global _timer
+        _timer = manager.event_timer_add(TICK_S, window=context.window)
+        manager.modal_handler_add(self)
+        self.shown = None
+        return {"RUNNING_MODAL"}
+
+    def refuse(self, error):
+        """It ends here, with a sentence for the panel and for the report."""
+        if session.job is None:
+            session.say(str(error), self.place, is_error=isinstance(error, UserError))
+        self.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+
+    def modal(self, context, event):
+        """Advances the job at every tick; Esc stops it. While the file is written, other clicks wait."""
+        if session.job is not self.job:  # ended from outside: undo, another file
+            tidy()
+            return {"CANCELLED"}
+        if event.type == "ESC" and event.value == "PRESS":
+            self.job.stop()
+        elif event.type != "TIMER":
+            return {"RUNNING_MODAL"} if self.job.progress.exclusive else {"PASS_THROUGH"}
+        try:
+            result = session.advance()
+        except (Cancelled, UserError) as error:
+            tidy()
+            self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if result is not None:
+            tidy()
+            self.report({"INFO"}, result)
+            return {"FINISHED"}
+        self.show_progress()
+        return {"RUNNING_MODAL"} if event.type == "ESC" else {"PASS_THROUGH"}
+
+    def cancel(self, context):
+        """Blender ends the operator: the window closes, or another file is opened."""
+        if session.job is self.job:
+            session.abandon(f"{self.bl_label} was cancelled because its window was closed.")
+        tidy()
+
+    def show_progress(self):
+        """Panel and status bar, where something new is to be seen."""
+        progress = self.job.progress
+        shown = (round(100 * progress.fraction), progress.text)
+        if shown != self.shown:
+            self.shown = shown
+            redraw_panels()
+            show_status(f"{self.bl_label}: {shown[0]} %   {progress.text}   (Esc cancels)")
+
+
+class MOTION_VARIATIONS_OT_encode(JobOperator, bpy.types.Operator):
+    """Read the armature's motion and say how well the model knows it. Changes nothing"""
+
+    bl_idname = "motion_variations.encode"
+    bl_label = "Encode"
+    place = "MOTION"
+
+    def steps(self, context):
+        """The job."""
+        return tasks.encode(tasks.Target(context))
+
+
+class MOTION_VARIATIONS_OT_reconstruct(JobOperator, bpy.types.Operator):
+    """Add an action that shows the motion as the model knows it. The source stays as it is"""
+
+    bl_idname = "motion_variations.reconstruct"
+    bl_label = "Reconstruct"
+    place = "MOTION"
+
+    def steps(self, context):
+        """The job."""
+        return tasks.reconstruct(tasks.Target(context), context.scene.motion_variations.keys)
+
+
+class MOTION_VARIATIONS_OT_resample(ResampleSettings, JobOperator, bpy.types.Operator):
+    """Add variations of the armature's motion, each as a new action, and show the first. The source stays as it is"""
+
+    bl_idname = "motion_variations.resample"
+    bl_label = "Resample motion"
+    place = "RESAMPLE"
+
+    show_first: BoolProperty(
+        name="Show First", description="Show the first new variation; without it the shown action stays", default=True
+    )
+
+    def steps(self, context):
+        """The job; what a script doesn't give comes from the panel."""
+        panel = context.scene.motion_variations
+        given = {
+            name: getattr(self if self.properties.is_property_set(name) else panel, name)
+            for name in ResampleSettings.__annotations__
+        }
+        new_seed = not given.pop("lock_seed") and not self.properties.is_property_set("seed")
+        frame_range, start, end = (given.pop(name) for name in ("frame_range", "frame_start", "frame_end"))
+        limits = frame_limits(context.scene, frame_range, start, end)
+        choice = tasks.Choice(limits=limits, new_seed=new_seed, show_first=self.show_first, **given)
+        return tasks.resample(tasks.Target(context), choice)
+
+
+class MOTION_VARIATIONS_OT_cancel(bpy.types.Operator):
+    """Stop the running job. Nothing is changed"""
+
+    bl_idname = "motion_variations.cancel"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    @classmethod
+    def poll(cls, context):
+        """Whether a job runs."""
+        if session.job is None:
+            cls.poll_message_set("No job is running.")
+        return session.job is not None
+
+    def execute(self, context):
+        """The job's own operator sees it at its next tick."""
+        session.stop()
+        return {"FINISHED"}
+
+
+class _LineOperator:
+    """What the operators on a line of the list share."""
+
+    bl_options = {"UNDO"}
+
+    index: IntProperty(
+        name="Line", description="Line of the list, 0 is the source; -1 for the marked line", default=-1, min=-1
+    )
+
+    @classmethod
+    def poll(cls, context):
+        """Whether there is a list, and why not."""
+        reason = refusal(context)
+        if not reason and len(results.listed(results.armature_of(context))) < cls.least:
+            reason = "There are no variations of this action yet. Click Resample motion first."
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def execute(self, context):
+        """Finds the line and does the verb."""
+        armature = results.armature_of(context)
+        lines = results.listed(armature)
+        try:
+            if self.index >= len(lines):
+                raise UserError(f"There is no line {self.index}; the list has lines 0 to {len(lines) - 1}.")
+            marked = results.row_index(armature, results.active_action(armature))
+            sentence = self.act(armature, lines[self.index] if self.index >= 0 else marked)
+        except UserError as error:
+            session.say(str(error), "VARIATIONS", is_error=True)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        session.say(sentence, "VARIATIONS")
+        redraw_panels()
+        return {"FINISHED"}
+
+
+class MOTION_VARIATIONS_OT_show(_LineOperator, bpy.types.Operator):
+    """Put the source, or a variation, on the armature. No action is changed"""
+
+    bl_idname = "motion_variations.show"
+    bl_label = "Show"
+    least = 1
+
+    def act(self, armature, line):
+        """Shows it."""
+        results.show(armature, line)
+        return ""
+
+
+class MOTION_VARIATIONS_OT_delete(_LineOperator, bpy.types.Operator):
+    """Delete the shown variation: its action is removed from the file, and the source is shown"""
+
+    bl_idname = "motion_variations.delete"
+    bl_label = "Delete"
+    least = 2
+
+    def act(self, armature, line):
+        """Deletes it."""
+        return f"'{results.delete(armature, line)}' was deleted."
+
+
+class MOTION_VARIATIONS_OT_accept(_LineOperator, bpy.types.Operator):
+    """Keep the shown variation as the armature's action: it leaves the list and is yours to edit"""
+
+    bl_idname = "motion_variations.accept"
+    bl_label = "Accept"
+    least = 2
+
+    def act(self, armature, line):
+        """Accepts it."""
+        return f"'{results.accept(armature, line).name}' is the armature's action now."
+
+
+class MOTION_VARIATIONS_OT_reject(_LineOperator, bpy.types.Operator):
+    """Delete every line of the list but the source: their actions are removed from the file, and the source is shown"""
+
+    bl_idname = "motion_variations.reject"
+    bl_label = "Reject All"
+    least = 2
+
+    def act(self, armature, line):
+        """Deletes all."""
+        lines = [line for line in results.listed(armature) if armature.motion_variations.rows[line].kind != "SOURCE"]
+        for line in reversed(lines):
+            results.delete(armature, line)
+        return f"{len(lines)} variations were deleted."
+
+
+JOB_CLASSES = (
+    MOTION_VARIATIONS_OT_encode,
+    MOTION_VARIATIONS_OT_reconstruct,
+    MOTION_VARIATIONS_OT_resample,
+    MOTION_VARIATIONS_OT_cancel,
+)
+LINE_CLASSES = (
+    MOTION_VARIATIONS_OT_show,
+    MOTION_VARIATIONS_OT_delete,
+    MOTION_VARIATIONS_OT_accept,
+    MOTION_VARIATIONS_OT_reject,
+)
+
+
+def register():
+    """Makes the operators known to Blender."""
+    for cls in (*JOB_CLASSES, *LINE_CLASSES):
+        bpy.utils.register_class(cls)
+
+
+def unregister():
+    """Takes them away, and what a running one holds."""
+    tidy()
+    for cls in reversed((*JOB_CLASSES, *LINE_CLASSES)):
+        bpy.utils.unregister_class(cls)

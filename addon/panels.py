@@ -1,0 +1,259 @@
+"""The tab *Variations* of the 3D view's sidebar. Drawing only."""
+
+import bpy
+
+from . import connection, results, session
+from .preferences import preferences
+
+CATEGORY = "Variations"
+CHARACTER_PX = 7.2  # mean width of a character at interface scale 1
+MARGIN_PX = 48  # of a panel, with the icon before a sentence
+MAX_LINES = 12  # of a sentence in a panel
+
+
+def wrap(sentence: str, width_px: float) -> list[str]:
+    """A sentence as lines that fit the width; labels don't wrap by themselves."""
+    room = max(int((width_px / bpy.context.preferences.system.ui_scale - MARGIN_PX) / CHARACTER_PX), 16)
+    lines = [""]
+    for word in sentence.split():
+        while len(word) > room:  # a path, or a name without spaces
+            lines.append(word[:room])
+            word = word[room:]
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > room:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    lines = [line for line in lines if line]
+    if len(lines) > MAX_LINES:
+        lines[MAX_LINES - 1 :] = [lines[MAX_LINES - 1] + " ..."]
+    return lines
+
+
+def draw_sentence(layout, sentence: str, width_px: float, is_error: bool = False, icon: str = "INFO") -> None:
+    """A sentence over several lines, in red where it is an error."""
+    column = layout.column(align=True)
+    column.alert = is_error
+    for number, line in enumerate(wrap(sentence, width_px)):
+        column.label(text=line, translate=False, icon=("ERROR" if is_error else icon) if number == 0 else "BLANK1")
+
+
+def draw_outcome(layout, context, place: str) -> None:
+    """Below the button that was clicked: how far the job is and the button that stops it, or how it ended."""
+    if session.place != place:
+        return
+    if session.job is None:
+        if session.message:
+            draw_sentence(layout, session.message, context.region.width, session.message_is_error)
+        return
+    progress = session.job.progress
+    column = layout.column(align=True)
+    column.progress(factor=progress.fraction, text=f"{session.job.title}: {100 * progress.fraction:.0f} %")
+    column.label(text=progress.text, translate=False)
+    layout.operator("motion_variations.cancel", icon="X")
+
+
+def fact(layout, name: str, value: str) -> None:
+    """A line with a name and a value, in two columns as properties have them."""
+    split = layout.split(factor=0.4)
+    split.label(text=name)
+    split.label(text=value, translate=False)
+
+
+class _Panel:
+    """What the panels share."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = CATEGORY
+
+
+class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
+    """What is read, and how well the model knows it."""
+
+    bl_label = "Motion"
+    bl_idname = "MOTION_VARIATIONS_PT_motion"
+
+    def draw(self, context):
+        """Armature, action, Encode, the report, and below them what a job does or did."""
+        layout = self.layout
+        armature = results.armature_of(context)
+        if armature is None:
+            layout.label(text="Select an armature", icon="ARMATURE_DATA")
+        else:
+            source = results.source_action(armature)
+            column = layout.column(align=True)
+            column.label(text=armature.name, icon="ARMATURE_DATA", translate=False)
+            if source is None:
+                column.label(text="No action", icon="ACTION")
+            else:
+                column.label(text=source.name, icon="ACTION", translate=False)
+        row = layout.row(align=True)
+        row.operator("motion_variations.encode", icon="VIEWZOOM")
+        row.operator("motion_variations.reconstruct", text="", icon="MOD_MIRROR")
+        draw_outcome(layout, context, "MOTION")
+        if armature is not None:
+            self.draw_report(layout, armature)
+
+    def draw_report(self, layout, armature):
+        """What *Encode* found out, if it was this source."""
+        report = armature.motion_variations.report
+        if report.action is None or report.action != results.source_action(armature):
+            return
+        box = layout.box().column(align=True)
+        fact(box, "Read", f"{report.frames} frames at {report.fps:.5g} fps")
+        fact(box, "Joints", f"{report.joints} of {report.bones} bones")
+        fact(box, "Model is off", f"{report.rotation_deg:.1f}\u00b0, {report.joint_cm:.1f} cm")
+
+
+class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
+    """How the variations should be."""
+
+    bl_label = "Resample"
+    bl_idname = "MOTION_VARIATIONS_PT_resample"
+
+    def draw(self, context):
+        """The settings and the button."""
+        layout = self.layout
+        settings = context.scene.motion_variations
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        layout.prop(settings, "count")
+        layout.prop(settings, "strength", slider=True)
+        layout.prop(settings, "level")
+        row = layout.row(align=True)
+        row.prop(settings, "seed")
+        row.prop(settings, "lock_seed", text="", icon="LOCKED" if settings.lock_seed else "UNLOCKED")
+        layout.prop(settings, "frame_range")
+        if settings.frame_range == "CUSTOM":
+            column = layout.column(align=True)
+            column.prop(settings, "frame_start")
+            column.prop(settings, "frame_end")
+        layout.prop(settings, "keys")
+        column = layout.column(heading="Keep")
+        column.prop(settings, "keep_ends", text="First and last pose")
+        column.prop(settings, "keep_root_path", text="Root path")
+        column.prop(settings, "contacts", text="Contacts")
+        column = layout.column(heading="Change")
+        column.prop(settings, "selected_only", text="Selected bones only")
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("motion_variations.resample", icon="MOD_NOISE")
+        draw_outcome(layout, context, "RESAMPLE")
+
+
+class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):
+    """The source and what was made from it; the lines of other sources are left out."""
+
+    bl_idname = "MOTION_VARIATIONS_UL_rows"
+
+    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
+        """A line: name, and for a variation strength and change."""
+        armature = data.id_data
+        shown = item.action is not None and item.action == results.active_action(armature)
+        row = layout.row(align=True)
+        row.label(text="", icon="HIDE_OFF" if shown else "BLANK1")
+        if item.action is None:
+            row.label(text="Deleted action")
+            return
+        if item.kind == "SOURCE":
+            row.label(text=item.action.name, icon="ACTION", translate=False)
+            return
+        symbol = "MOD_NOISE" if item.kind == "VARIATION" else "MOD_MIRROR"
+        row.prop(item.action, "name", text="", emboss=False, icon=symbol)
+        side = row.row()
+        side.alignment = "RIGHT"
+        side.active = shown
+        side.label(text=f"{item.change_deg:.1f}\u00b0", translate=False)
+
+    def filter_items(self, context, data, property):
+        """Only the lines of the source that is being varied, in their order."""
+        source = results.source_action(data.id_data)
+        name = self.filter_name.lower()
+        flags = [
+            self.bitflag_filter_item
+            if results.is_listed(row, source) and (row.kind == "SOURCE" or name in row.action.name.lower())
+            else 0
+            for row in getattr(data, property)
+        ]
+        return flags, []
+
+
+class MOTION_VARIATIONS_PT_variations(_Panel, bpy.types.Panel):
+    """Source and variations: look at one after the other, keep what is good."""
+
+    bl_label = "Variations"
+    bl_idname = "MOTION_VARIATIONS_PT_variations"
+
+    def draw(self, context):
+        """The list and what can be done with its lines."""
+        layout = self.layout
+        armature = results.armature_of(context)
+        if armature is None or not results.listed(armature):
+            layout.label(text="No variations yet")
+            return
+        data = armature.motion_variations
+        row = layout.row()
+        row.template_list("MOTION_VARIATIONS_UL_rows", "", data, "rows", data, "active_index", rows=4)
+        column = row.column(align=True)
+        column.operator("motion_variations.show", text="", icon="LOOP_BACK").index = 0
+        column.separator()
+        column.operator("motion_variations.delete", text="", icon="TRASH")
+        column.operator("motion_variations.reject", text="", icon="X")
+        line = results.shown_row(armature)
+        if line is not None and line.kind == "VARIATION":
+            text = f"Strength {line.strength:.2f}, seed {line.seed}"
+            layout.label(text=text, icon="BLANK1", translate=False)
+        layout.operator("motion_variations.accept", icon="CHECKMARK")
+        draw_outcome(layout, context, "VARIATIONS")
+
+
+class MOTION_VARIATIONS_PT_backend(_Panel, bpy.types.Panel):
+    """The process that computes."""
+
+    bl_label = "Backend"
+    bl_idname = "MOTION_VARIATIONS_PT_backend"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """Engine, device, state, memory, and the two buttons for when something is wrong."""
+        layout = self.layout
+        split = layout.split(factor=0.4)
+        split.label(text="Engine")
+        split.prop(preferences(), "engine", text="")
+        column = layout.column(align=True)
+        state = connection.state_words()
+        fact(column, "State", state)
+        status = connection.last_status()
+        if status:
+            fact(column, "Device", status.get("device") or "-")
+            fact(column, "Memory", f"{status.get('memory_mb', 0):.0f} MB")
+            versions = [f"Python {status['python']}"]
+            if status.get("torch"):
+                versions.append(f"torch {status['torch']}")
+            fact(column, "Runs in", ", ".join(versions))
+            if status.get("problem"):
+                draw_sentence(layout, status["problem"], context.region.width, is_error=True)
+        row = layout.row(align=True)
+        row.operator("motion_variations.show_log", icon="TEXT")
+        row.operator("motion_variations.restart_backend", icon="FILE_REFRESH")
+        draw_outcome(layout, context, "BACKEND")
+
+
+CLASSES = (
+    MOTION_VARIATIONS_UL_rows,
+    MOTION_VARIATIONS_PT_motion,
+    MOTION_VARIATIONS_PT_resample,
+    MOTION_VARIATIONS_PT_variations,
+    MOTION_VARIATIONS_PT_backend,
+)
+
+
+def register():
+    """Adds the tab."""
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister():
+    """Takes it away."""
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,276 @@
+"""What the jobs do, step by step: read the timeline, ask the backend, write actions.
+
+Each is a generator for `session`: it yields `Progress` and returns the sentence for the panel. Blender's data may be
+replaced between two steps (undo), so it is held by its session number and looked up again. What changes the file comes
+last, in steps between which the user's other clicks wait.
+"""
+
+import contextlib
+import random
+import threading
+import time
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from . import connection, results, timeline
+from .backend.change import arrays_to_change
+from .backend.errors import UserError
+from .backend.motion import motion_to_arrays
+from .properties import MAX_SEED
+from .pythons import check_python as examine_python
+from .session import Progress
+
+READ_UNTIL = 0.15  # of the progress bar
+ASK_UNTIL = 0.9
+FRAME_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The settings of one click on *Resample motion*; see `properties.ResampleSettings`.
+
+    Attributes:
+        limits: first and last frame that may change, None for all.
+        new_seed: take another seed than the last one, and show it in the panel.
+    """
+
+    count: int
+    strength: float
+    level: str
+    seed: int
+    keep_root_path: bool
+    keep_ends: bool
+    contacts: bool
+    selected_only: bool
+    keys: str
+    limits: tuple[int, int] | None
+    new_seed: bool
+    show_first: bool
+
+
+class Target:
+    """An armature, its source action and the scene, found again after an undo."""
+
+    def __init__(self, context):
+        armature = results.armature_of(context)
+        self._armature = timeline.Block.of(armature)
+        self._source = timeline.Block.of(results.source_action(armature))
+        self._scene = timeline.Block.of(context.scene)
+
+    @property
+    def armature(self):
+        """The armature object; a MotionError where it is gone."""
+        return self._armature.find("objects")
+
+    @property
+    def source(self):
+        """The source action; a MotionError where it is gone."""
+        return self._source.find("actions")
+
+    @property
+    def scene(self):
+        """The scene of the click; a MotionError where it is gone."""
+        return self._scene.find("scenes")
+
+
+def encode(target: Target):
+    """How well the model knows the source; kept with the armature."""
+    reading = yield from _read(target)
+    head = yield from _ask("encode", reading, 1.0)
+    report = _keep_report(target, reading, head)
+    sentence = (
+        f"Encoded {report.frames} frames. The model knows this motion to {report.rotation_deg:.1f}\u00b0 and "
+        f"{report.joint_cm:.1f} cm."
+    )
+    return " ".join((sentence, *reading.notes))
+
+
+def reconstruct(target: Target, keys: str):
+    """A new action: the source as the model knows it."""
+    reading = yield from _read(target)
+    changes = []
+    head = yield from _ask("reconstruct", reading, ASK_UNTIL, changes)
+    actions = yield from _write(target, reading, changes, keys, None, results.new_reconstruction_name)
+    _keep_report(target, reading, head)
+    armature, source = target.armature, target.source
+    results.ensure_source_row(armature, source, reading.slot)
+    row = results.add_row(armature, source, actions[0], "RECONSTRUCTION")
+    row.change_deg = float(np.degrees(np.linalg.norm(changes[0][1].rotation, axis=-1)).mean())
+    results.show(armature, len(armature.motion_variations.rows) - 1)
+    return f"'{actions[0].name}' shows the motion as the model knows it."
+
+
+def resample(target: Target, choice: Choice):
+    """New actions: variations of the source."""
+    reading = yield from _read(target)
+    arrays = {"selected": _selected_joints(target.armature, reading)} if choice.selected_only else {}
+    start, stop = _rows(reading, choice.limits)
+    first_seed = random.randrange(MAX_SEED // 1000) if choice.new_seed else choice.seed
+    seeds = [(first_seed + index) % (MAX_SEED + 1) for index in range(choice.count)]
+    settings = {
+        "strength": choice.strength,
+        "level": choice.level,
+        "keep_ends": choice.keep_ends,
+        "keep_root_path": choice.keep_root_path,
+        "contacts": choice.contacts,
+        "start": start,
+        "stop": stop,
+    }
+    changes = []
+    yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
+    actions = yield from _write(target, reading, changes, choice.keys, choice.limits, results.new_variation_name)
+    armature, source = target.armature, target.source
+    results.ensure_source_row(armature, source, reading.slot)
+    first_line = len(armature.motion_variations.rows)
+    for action, (head, _) in zip(actions, changes, strict=True):
+        facts = {"seed": head["seed"], "change_deg": head["change_deg"]}
+        results.add_row(armature, source, action, "VARIATION", strength=choice.strength, level=choice.level, **facts)
+    if choice.new_seed:
+        target.scene.motion_variations.seed = first_seed
+    if choice.show_first:
+        results.show(armature, first_line)
+    degrees = ", ".join(f"{head['change_deg']:.1f}\u00b0" for head, _ in changes)
+    made = "1 variation" if len(actions) == 1 else f"{len(actions)} variations"
+    return " ".join((f"{made}: {degrees} away from the source on average.", *reading.notes))
+
+
+def check_python(preferences):
+    """Whether the PyTorch engine can run in the Python that the preferences name. Changes nothing but their text."""
+    path = bpy.path.abspath(preferences.python_path)
+    reports = []
+    thread = threading.Thread(target=lambda: reports.append(examine_python(path)), daemon=True)
+    thread.start()
+    started_s = time.monotonic()
+    while thread.is_alive():
+        seconds = time.monotonic() - started_s
+        yield Progress(seconds / (seconds + 5), "Starting that Python and importing torch", waiting=True)
+    report = reports[0]
+    preferences.check_result, preferences.check_failed = report.sentence, not report.usable
+    if not report.usable:
+        raise UserError(report.sentence)
+    return report.sentence
+
+
+def restart():
+    """A new backend process, waited for until it answers."""
+    connection.stop()
+    yield from _await_status()
+    status = connection.last_status() or {}
+    if status.get("problem"):
+        raise UserError(status["problem"])
+    return f"The backend is ready: {status.get('engine', '')}, {status.get('device') or 'device not known yet'}."
+
+
+def _read(target: Target):
+    """The source's motion."""
+    armature, source = target.armature, target.source
+    row = results.row_index(armature, source)
+    slot = armature.motion_variations.rows[row].slot if row >= 0 else None
+    yield Progress(0.0, "Reading the animation", fragile=True)
+    steps = timeline.read_steps(armature, source, slot or None)
+    with contextlib.closing(steps):
+        while True:
+            try:
+                share = next(steps)
+            except StopIteration as end:
+                return end.value
+            yield Progress(READ_UNTIL * share, f"Reading the animation: {100 * share:.0f} %", fragile=True)
+
+
+def _ask(request, reading, until, changes=None, arrays=None, **fields):
+    """Sends the motion with a request; gives the head of `done` and puts (head, change) pairs into `changes`."""
+    arrays = motion_to_arrays(reading.motion) | (arrays or {})
+    progress = Progress(READ_UNTIL, "Waiting for the backend", waiting=True)
+    yield progress
+    head = None
+    with contextlib.closing(connection.ask(request, arrays, **fields)) as events:
+        for event in events:
+            if event is None:
+                yield progress
+            elif event.kind == "progress":
+                fraction = READ_UNTIL + (until - READ_UNTIL) * event.head["fraction"]
+                progress = Progress(fraction, event.head["text"], waiting=True)
+            else:
+                if "rotation" in event.arrays:
+                    changes.append((event.head, arrays_to_change(event.arrays)))
+                head = event.head
+    yield from _await_status()
+    return head
+
+
+def _await_status():
+    """Asks the backend for its state, for the panel."""
+    with contextlib.closing(connection.ask("status")) as events:
+        for event in events:
+            if event is None:
+                yield Progress(ASK_UNTIL, "Waiting for the backend", waiting=True)
+            elif event.kind == "done":
+                connection.remember(event.head)
+
+
+def _write(target, reading, changes, keys, limits, new_name):
+    """One new action a change. Stopped on the way, it takes the actions that it made away again."""
+    actions = []
+    try:
+        for index, (_, change) in enumerate(changes):
+            fraction = ASK_UNTIL + (1 - ASK_UNTIL) * index / len(changes)
+            yield Progress(fraction, f"Writing action {index + 1} of {len(changes)}", exclusive=True, fragile=True)
+            source = target.source
+            actions.append(timeline.write(reading, change, new_name(source), keys=keys, frame_range=limits))
+    except BaseException:
+        for action in actions:
+            bpy.data.actions.remove(action)
+        raise
+    return actions
+
+
+def _keep_report(target, reading, head):
+    """Keeps with the armature what the backend said of the motion."""
+    report = target.armature.motion_variations.report
+    errors = head["reconstruction"]
+    report.action = target.source
+    report.frames, report.joints, report.bones = head["frames"], head["joints"], len(reading.bones)
+    report.fps, report.height_m = reading.fps, head["height_m"]
+    report.rotation_deg = errors["rotation_world_deg"]
+    report.joint_heights = errors["joint_heights"]
+    report.joint_cm = 100 * errors["joint_heights"] * head["height_m"]
+    return report
+
+
+def _selected_joints(armature, reading) -> np.ndarray:
+    """The joints whose bones, or bones that follow them, are selected, `[J]` u8.
+
+    Raises:
+        UserError: there is none.
+    """
+    bones = armature.pose.bones
+    on_pose = hasattr(bpy.types.PoseBone, "select")  # since Blender 5.0; on the bone before
+    chosen = np.array([(bones[name] if on_pose else bones[name].bone).select for name in reading.bones])
+    followed = reading.choice.followers[chosen]
+    selected = np.zeros(len(reading.choice.bones), dtype=np.uint8)
+    selected[followed[followed >= 0]] = 1
+    if not selected.any():
+        raise UserError(
+            "No bone that moves is selected. Select bones in pose mode, or switch off 'Selected bones only'."
+        )
+    return selected
+
+
+def _rows(reading, limits) -> tuple[int | None, int | None]:
+    """The rows of the motion that may change: the first, and the one after the last; None for all.
+
+    Raises:
+        UserError: fewer than two rows lie inside.
+    """
+    if limits is None:
+        return None, None
+    first, last = limits
+    inside = np.flatnonzero((reading.frames >= first - FRAME_TOLERANCE) & (reading.frames <= last + FRAME_TOLERANCE))
+    if len(inside) < 2:
+        raise UserError(
+            f"The range {first} to {last} holds fewer than two frames of the action, which goes from "
+            f"{reading.frames[0]:g} to {reading.frames[-1]:g}. Choose another range."
+        )
+    return int(inside[0]), int(inside[-1]) + 1
