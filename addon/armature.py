@@ -6,7 +6,15 @@ import numpy as np
 
 from .backend.errors import UserError
 from .backend.rotations import quaternion_conjugate, quaternion_rotate
-from .backend.skeleton import JointChoice, Skeleton, choose_joints, parent_rows, rigid_positions, tree_depths, tree_height
+from .backend.skeleton import (
+    JointChoice,
+    Skeleton,
+    choose_joints,
+    parent_rows,
+    rigid_positions,
+    tree_depths,
+    tree_height,
+)
 
 SAMPLE_FRAMES = 200  # enough to see which bones move
 RIGID_HEIGHTS = 1e-6  # joints that kinematics without slides puts this near to their places are rigid

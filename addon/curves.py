@@ -42,9 +42,17 @@ class Channels:
     values: np.ndarray
     dense: np.ndarray
 
-    def keyed(self, *kinds) -> np.ndarray:
-        """Rows of the rig that have a curve of these kinds, sorted."""
-        return np.unique([bone for bone, kind in zip(self.bones, self.kinds, strict=True) if kind in kinds]).astype(int)
+    def keyed(self) -> np.ndarray:
+        """The bones that have any of these curves, sorted; without the object."""
+        return np.unique(self.bones[self.bones != OBJECT])
+
+    def rows(self, bone, kind) -> list[int]:
+        """The curves of one property of a bone."""
+        return [row for row in np.flatnonzero(self.bones == bone).tolist() if self.kinds[row] == kind]
+
+    def keyed_kinds(self, bone) -> set[str]:
+        """The kinds of curves that a bone has."""
+        return {kind for row, kind in zip(self.bones.tolist(), self.kinds, strict=True) if row == bone}
 
 
 def rotation_channel(mode: str) -> str:

@@ -15,11 +15,12 @@ from .armature import (
     MotionError,
     Rig,
     check_armature,
+    check_writable,
     joint_choice,
     joint_skeleton,
     read_rig,
 )
-from .backend.motion import Motion
+from .backend.motion import Motion, sample_rows
 from .backend.skeleton import JointChoice
 from .curves import (
     BEZIER,
@@ -27,10 +28,13 @@ from .curves import (
     CONSTANT,
     LINEAR,
     OBJECT,
+    TIME_TOLERANCE,
     Channels,
+    channel_values,
     evaluate_keys,
     rotation_channel,
     sample_frames,
+    turn_basis,
 )
 from .kinematics import (
     heads_to_world,
@@ -40,11 +44,27 @@ from .kinematics import (
     poses_from_channels,
     rotations_to_world,
 )
+from .rewrite import plan_change
 
 HAS_SLOTS = bpy.app.version >= (4, 4, 0)
 STEP_S = 0.04  # how long the slow reading keeps Blender between two steps
 POSE_PATH = re.compile(r'pose\.bones\["((?:[^"\\]|\\.)*)"\]\.(\w+)')
 TRANSFORMS = tuple(CHANNEL_SIZE)
+FREE, AUTO_CLAMPED, ALIGNED = 0, 4, 3  # Blender's numbers for handle types
+FIXED_HANDLES = (FREE, ALIGNED)
+KEY_PROPERTIES = (  # of a key, with size and type; the first two say all of a key without handles
+    ("co", 2, np.float32),
+    ("interpolation", 1, np.int32),
+    ("handle_left", 2, np.float32),
+    ("handle_right", 2, np.float32),
+    ("handle_left_type", 1, np.int32),
+    ("handle_right_type", 1, np.int32),
+    ("easing", 1, np.int32),
+    ("type", 1, np.int32),
+    ("back", 1, np.float32),
+    ("amplitude", 1, np.float32),
+    ("period", 1, np.float32),
+)
 
 
 @dataclass(frozen=True)
@@ -310,8 +330,7 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
         rotations, heads, linear, world, outside = yield from _evaluated_poses(armature, rig, action, slot, scene, frames)
 
     keyed = np.zeros(len(rig.names), dtype=bool)
-    rows = channels.keyed(*TRANSFORMS)
-    keyed[rows[rows >= 0]] = True
+    keyed[channels.keyed()] = True
     choice = joint_choice(rig, rotations, heads, keyed)
     joints = choice.bones
     skeleton, rigid = joint_skeleton(rig, choice, rotations[:, joints], heads[:, joints], world[0])
@@ -599,3 +618,223 @@ def _reading_notes(ignored, evaluated, rig) -> tuple[str, ...]:
     if rig.ruled.any():
         notes.append(f"{int(rig.ruled.sum())} bones are turned by constraints; their own keys are not changed.")
     return tuple(notes)
+
+
+# Writing
+
+
+@dataclass(frozen=True)
+class Written:
+    """A new action.
+
+    Attributes:
+        action: the data-block. slot: identifier of the slot for the armature, "" without slots.
+        curves: how many of its curves differ from the source's.
+        notes: sentences on what could not be written.
+    """
+
+    action: bpy.types.Action
+    slot: str
+    curves: int
+    notes: tuple[str, ...]
+
+
+def write_variation(reading, change, name, keys="EVERY_FRAME", frame_range=None, everything=False) -> Written:
+    """A copy of the source action, with fake user, whose keyed channels do what `change` says; the source stays as it is.
+
+    Args:
+        change: `backend.change.Change`, row for row of the reading.
+        name: of the new action.
+        keys: "EVERY_FRAME", a key on each row in the range, or "SOURCE_KEYS", only the source's keys moved.
+        frame_range: first and last frame that may get keys, None for all that was read.
+        everything: writes also the channels on which nothing happens.
+
+    Raises:
+        MotionError: the source is gone or was changed beyond use, or the armature can't take a new action.
+    """
+    steps = write_steps(reading, change, name, keys, frame_range, everything)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def write_steps(reading, change, name, keys="EVERY_FRAME", frame_range=None, everything=False):
+    """`write_variation` as a generator: yields the share done every `STEP_S`. Closed early, it leaves nothing behind."""
+    if keys not in ("EVERY_FRAME", "SOURCE_KEYS"):
+        raise ValueError(f"Keys are EVERY_FRAME or SOURCE_KEYS, not {keys}.")
+    if change.rotation.shape[:2] != reading.motion.rotations.shape[:2]:
+        raise ValueError(f"The change has shape {change.rotation.shape[:2]}, the motion {reading.motion.rotations.shape[:2]}.")
+    check_writable(reading.armature.find("objects"))
+    plan = plan_change(reading, change, everything)
+    low, high = frame_range if frame_range is not None else (-np.inf, np.inf)
+    rows = np.flatnonzero((reading.frames >= low - TIME_TOLERANCE) & (reading.frames <= high + TIME_TOLERANCE))
+    action = reading.action.find("actions").copy()
+    action_block = Block.of(action)
+    complete = False
+    try:
+        action.name = name
+        action.use_fake_user = True
+        curves = {(curve.data_path, curve.array_index): curve for curve in curve_collection(action, _own_slot(action, reading))}
+        written = 0
+        if len(rows):
+            write = _write_rows if keys == "EVERY_FRAME" else _write_keys
+            until = time.monotonic() + STEP_S
+            tasks = [(bone, rotation_channel(reading.rig.modes[bone]), turn) for bone, turn in zip(plan.turned, plan.turns, strict=True)]
+            tasks += [(bone, "location", shift) for bone, shift in zip(plan.shifted, plan.shifts, strict=True)]
+            for done, (bone, kind, rise) in enumerate(tasks):
+                written += write(reading, curves, bone, kind, rise, rows)
+                if time.monotonic() > until:
+                    yield done / len(tasks)
+                    until = time.monotonic() + STEP_S
+        complete = True
+        return Written(action, reading.slot, written, plan.notes)
+    except (ReferenceError, KeyError) as error:
+        raise MotionError(f"'{reading.action.name}' was changed while its variation was written. Encode again.") from error
+    finally:
+        if not complete:
+            _remove(action_block)
+
+
+def _own_slot(action, reading):
+    """The copy's slot that drives the armature."""
+    slot = find_slot(None, action, reading.slot) if reading.slot else None
+    if HAS_SLOTS and slot is None:
+        raise MotionError(f"'{reading.action.name}' has lost the slot that was read. Encode again.")
+    return slot
+
+
+def _remove(block):
+    """Deletes the action if it is still there."""
+    for action in bpy.data.actions:
+        if action.session_uid == block.uid:
+            bpy.data.actions.remove(action)
+            return
+
+
+def _changed(reading, bone, kind, values, rise):
+    """Channel values `[n, 3 or 4]` after a turn or a shift `[n, 3]`."""
+    if kind == "location":
+        return values + rise
+    return turn_basis(reading.rig.modes[bone], values, rise)
+
+
+def _bone_curves(reading, curves, bone, kind):
+    """The copy's curves of one property of a bone, and their rows in the reading's channels."""
+    for row in reading.channels.rows(bone, kind):
+        yield row, curves[reading.channels.paths[row], int(reading.channels.indices[row])]
+
+
+def _write_rows(reading, curves, bone, kind, rise, rows) -> int:
+    """A key on each row: the source's values turned or shifted. Gives the number of curves."""
+    channels = reading.channels
+    old = channel_values(channels, reading.basis, kind, [bone])[:, 0].T
+    new = _changed(reading, bone, kind, old, rise)
+    frames = reading.frames.astype(np.float32)
+    count = 0
+    for row, curve in _bone_curves(reading, curves, bone, kind):
+        index = channels.indices[row]
+        if len(curve.modifiers):  # they act on top of the keys, so the keys get the difference
+            values = _unmodified(curve, reading.frames) + (new[:, index] - old[:, index])
+        else:
+            values = new[:, index]
+        if channels.dense[row] and len(rows) == len(frames) == len(curve.keyframe_points):
+            _set_values(curve, frames, values, values - old[:, index])
+        else:
+            _replace_keys(curve, frames[rows], values[rows])
+        count += 1
+    return count
+
+
+def _unmodified(curve, frames) -> np.ndarray:
+    """The curve's values without its modifiers."""
+    keys, kinds = np.empty(2 * len(curve.keyframe_points), np.float32), np.empty(len(curve.keyframe_points), np.int32)
+    curve.keyframe_points.foreach_get("co", keys)
+    curve.keyframe_points.foreach_get("interpolation", kinds)
+    return key_values(curve, keys, kinds, frames)
+
+
+def _set_values(curve, times, values, rise) -> None:
+    """New values for keys that stay where they are in time; handles move along."""
+    points = curve.keyframe_points
+    keys = np.empty(2 * len(times), dtype=np.float32)
+    keys[0::2], keys[1::2] = times, values
+    points.foreach_set("co", keys)
+    for side in ("handle_left", "handle_right"):
+        kinds = np.empty(len(times), dtype=np.int32)
+        points.foreach_get(f"{side}_type", kinds)
+        if (np.isin(kinds, FIXED_HANDLES)).any():  # Blender places the others itself
+            points.foreach_get(side, keys)
+            keys[1::2] += rise
+            points.foreach_set(side, keys)
+    curve.update()
+
+
+def _write_keys(reading, curves, bone, kind, rise, rows) -> int:
+    """The source's keys in the range moved, and no others. Gives the number of curves."""
+    found = []
+    for row, curve in _bone_curves(reading, curves, bone, kind):
+        keys = np.empty(2 * len(curve.keyframe_points), dtype=np.float32)
+        curve.keyframe_points.foreach_get("co", keys)
+        found.append((row, curve, keys))
+    first, last = reading.frames[rows[0]], reading.frames[rows[-1]]
+    times = np.unique(np.concatenate([keys[0::2] for *_, keys in found])).astype(np.float64)
+    times = times[(times >= first - TIME_TOLERANCE) & (times <= last + TIME_TOLERANCE)]
+    if not len(times):
+        return 0
+    place = np.interp(times, reading.frames, np.arange(len(reading.frames)))
+    values = np.tile(reading.basis[kind][bone], (len(times), 1))
+    for row, curve, keys in found:
+        kinds = np.empty(len(keys) // 2, dtype=np.int32)
+        curve.keyframe_points.foreach_get("interpolation", kinds)
+        values[:, reading.channels.indices[row]] = _curve_values(curve, keys, times, not len(curve.modifiers))
+    moved = _changed(reading, bone, kind, values, sample_rows(rise, place)) - values
+    for row, curve, keys in found:
+        at = np.searchsorted(times, keys[0::2])
+        inside = (at < len(times)) & (times[np.minimum(at, len(times) - 1)] == keys[0::2])
+        steps = np.where(inside, moved[np.minimum(at, len(times) - 1), reading.channels.indices[row]], 0.0)
+        _set_values(curve, keys[0::2], keys[1::2] + steps, steps)
+    return len(found)
+
+
+def _replace_keys(curve, times, values) -> None:
+    """Keys at `times` in place of those between the first and the last of them; the others stay as they are."""
+    points = curve.keyframe_points
+    old = {name: np.empty(size * len(points), dtype=kind) for name, size, kind in KEY_PROPERTIES}
+    for name, array in old.items():
+        points.foreach_get(name, array)
+    old = {name: array.reshape(len(points), size) for (name, size, _), array in zip(KEY_PROPERTIES, old.values(), strict=True)}
+    before = old["co"][:, 0] < times[0] - TIME_TOLERANCE
+    after = old["co"][:, 0] > times[-1] + TIME_TOLERANCE
+    new = {name: np.zeros((len(times), size), dtype=kind) for name, size, kind in KEY_PROPERTIES}
+    new["co"][:, 0], new["co"][:, 1] = times, values
+    new["interpolation"][:] = LINEAR
+    for side, sign in (("handle_left", -1), ("handle_right", 1)):
+        new[side][:] = new["co"] + np.array([sign / 3, 0], dtype=np.float32)
+        new[f"{side}_type"][:] = AUTO_CLAMPED
+    if after.any():  # the stretch behind the last new key keeps its kind
+        last = int(np.flatnonzero(after)[0]) - 1
+        if last >= 0:
+            for name in ("interpolation", "easing", "back", "amplitude", "period"):
+                new[name][-1] = old[name][last]
+            if abs(old["co"][last, 0] - times[-1]) <= TIME_TOLERANCE:
+                _keep_handle(old, new, "handle_right", last, -1)
+    if before.any():
+        first = int(np.flatnonzero(before)[-1]) + 1
+        if first < len(points) and abs(old["co"][first, 0] - times[0]) <= TIME_TOLERANCE:
+            _keep_handle(old, new, "handle_left", first, 0)
+    count = int(before.sum()) + len(times) + int(after.sum())
+    if count != len(points):
+        points.clear()
+        points.add(count)
+    plain = not before.any() and not after.any()
+    for name, _, _ in KEY_PROPERTIES[: 2 if plain else None]:
+        points.foreach_set(name, np.concatenate((old[name][before], new[name], old[name][after])).ravel())
+    curve.update()
+
+
+def _keep_handle(old, new, side, at, row) -> None:
+    """The new key in `row` gets a handle like that of the old key it replaces."""
+    new[side][row] = old[side][at] + (new["co"][row] - old["co"][at])
+    new[f"{side}_type"][row] = old[f"{side}_type"][at]

@@ -1,0 +1,172 @@
+"""A change of the joints -> changes of the channels that the source keys. No bpy.
+
+With A a bone's world rotation in the source, D the world turn that it shall get and D_p the one its parent gets, the
+bone's own rotation becomes `own (A^-1 D_p^-1 D A)`: a turn in the bone's axes that can be interpolated at any key time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .armature import levels, local_rest, split_rotation
+from .backend.change import Change
+from .backend.motion import joint_positions
+from .backend.rotations import (
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_rotate,
+    quaternion_to_matrix,
+    quaternion_to_rotvec,
+    rotvec_to_quaternion,
+)
+from .curves import OBJECT, rotation_channel
+
+NOTHING_RAD = 1e-7  # a smaller turn over a whole curve leaves the curve as it is
+NOTHING_HEIGHTS = 1e-7  # the same for a shift
+MISSED_HEIGHTS = 1e-3  # a place missed by more is reported
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens to the channels, row for row of the reading.
+
+    Attributes:
+        turned: `[K]` bones. turns: `[K, T, 3]` rotation vectors in the bones' own axes.
+        shifted: `[M]` bones, or OBJECT. shifts: `[M, T, 3]` added to their location.
+        notes: sentences on what the source has no channels for.
+    """
+
+    turned: np.ndarray
+    turns: np.ndarray
+    shifted: np.ndarray
+    shifts: np.ndarray
+    notes: tuple[str, ...]
+
+
+def plan_change(reading, change: Change, everything: bool = False) -> Plan:
+    """How each keyed channel must change so that the joints do what `change` says.
+
+    Args:
+        everything: keep bones on which nothing happens, so that all their curves are written.
+    """
+    rig, choice = reading.rig, reading.choice
+    count = len(rig.names)
+    frames = len(reading.frames)
+    can_turn = np.zeros(count, dtype=bool)
+    can_turn[_bones_with(reading, [rotation_channel(mode) for mode in rig.modes])] = True
+    can_turn &= ~rig.ruled
+    above, follows = _realised(rig, choice.followers, can_turn)
+    # Row -1, for bones that follow no joint, is the identity.
+    joint_turns = np.zeros((len(choice.bones) + 1, frames, 4))
+    joint_turns[:-1] = rotvec_to_quaternion(np.asarray(change.rotation, dtype=np.float64)).swapaxes(0, 1)
+    joint_turns[-1, :, 0] = 1
+
+    turned = np.flatnonzero(can_turn & (everything | (follows != above)))
+    turns = np.empty((len(turned), frames, 3))
+    for row, bone in enumerate(turned):  # one bone at a time stays in the cache
+        world = reading.rotations[:, bone].astype(np.float64)
+        step = quaternion_multiply(quaternion_conjugate(joint_turns[above[bone]]), joint_turns[follows[bone]])
+        turns[row] = quaternion_rotate(quaternion_conjugate(world), quaternion_to_rotvec(step))
+    happens = np.abs(turns).max(axis=(1, 2), initial=0.0) > NOTHING_RAD
+    happens |= everything
+    shifted, shifts, notes = _plan_shifts(reading, change, follows, joint_turns, everything)
+    stuck = [rig.names[bone] for bone in choice.bones[~can_turn[choice.bones]]]
+    if stuck and np.abs(change.rotation).max(initial=0.0) > NOTHING_RAD:
+        rigid = "no rotation keys of their own or are turned by constraints"
+        notes.append(f"{len(stuck)} joints have {rigid} and follow their parents: {', '.join(stuck[:3])}{', ...' if len(stuck) > 3 else ''}.")
+    return Plan(turned[happens], turns[happens], shifted, shifts, tuple(notes))
+
+
+def _bones_with(reading, kinds) -> list[int]:
+    """Bones that have a curve of the kind that stands in their row of `kinds`."""
+    channels = reading.channels
+    pairs = zip(channels.bones.tolist(), channels.kinds, strict=True)
+    return sorted({bone for bone, kind in pairs if bone != OBJECT and kind == kinds[bone]})
+
+
+def _realised(rig, followers, can_turn):
+    """For each bone the joint whose turn its parent hands down, and the joint whose turn it ends up with; -1 for none."""
+    above, follows = np.full(len(followers), -1), np.full(len(followers), -1)
+    for bone, parent in enumerate(rig.parents):
+        if parent >= 0 and rig.turns_along[bone]:
+            above[bone] = follows[parent]
+        follows[bone] = followers[bone] if can_turn[bone] else above[bone]
+    return above, follows
+
+
+def _plan_shifts(reading, change, follows, joint_turns, everything):
+    """Location changes: of what carries the body's root, and of the joints that slide."""
+    rig, choice = reading.rig, reading.choice
+    height = np.ptp(joint_positions(reading.motion)[0], axis=0).max()
+    can_shift = np.zeros(len(rig.names), dtype=bool)
+    can_shift[_bones_with(reading, ["location"] * len(rig.names))] = True
+    can_shift &= ~rig.connected & ~rig.ruled
+    goals = {int(choice.bones[joint]): change.slide[:, row] for row, joint in enumerate(change.slide_joints)}
+    notes, object_shift = [], None
+    carrier = int(choice.bones[0])
+    while carrier >= 0 and not can_shift[carrier]:
+        carrier = int(rig.parents[carrier])
+    if carrier >= 0:
+        goals[carrier] = change.root
+    elif (reading.channels.bones == OBJECT).any() and "location" in reading.channels.keyed_kinds(OBJECT):
+        object_shift = np.asarray(change.root, dtype=np.float64)
+    elif np.abs(change.root).max(initial=0.0) > MISSED_HEIGHTS * height:
+        notes.append("The body's path stays as it is: neither its root bone, nor a bone above it, nor the object has location keys.")
+
+    shifts = {}
+    missed = []
+    for bone, (delta, parent_turn) in _place_bones(reading, goals, can_shift, follows, joint_turns, object_shift).items():
+        if not can_shift[bone]:
+            if np.abs(delta).max() > MISSED_HEIGHTS * height:
+                missed.append(rig.names[bone])
+        elif everything or np.abs(delta).max() > NOTHING_HEIGHTS * height:
+            turned_back = quaternion_rotate(quaternion_conjugate(parent_turn), delta)
+            shifts[bone] = np.linalg.solve(_location_axes(reading, bone), turned_back[..., None])[..., 0]
+    if object_shift is not None and (everything or np.abs(object_shift).max() > NOTHING_HEIGHTS * height):
+        shifts[OBJECT] = np.linalg.solve(reading.outside + np.zeros((len(object_shift), 3, 3)), object_shift[..., None])[..., 0]
+    if missed:
+        notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {', '.join(missed[:3])}{', ...' if len(missed) > 3 else ''}.")
+    shifted = np.array(sorted(shifts), dtype=np.int64)
+    return shifted, np.array([shifts[bone] for bone in shifted]).reshape(len(shifted), len(reading.frames), 3), notes
+
+
+def _place_bones(reading, goals, can_shift, follows, joint_turns, object_shift):
+    """How far each bone of `goals` is from its goal when its parent is placed, `[T, 3]` world, and its parent's turn."""
+    rig, heads = reading.rig, reading.heads
+    needed = np.zeros(len(rig.names), dtype=bool)
+    for bone in goals:
+        while bone >= 0 and not needed[bone]:
+            needed[bone] = True
+            bone = rig.parents[bone]
+    still = np.zeros(3) if object_shift is None else object_shift
+    placed, result = {}, {}
+    for rows in levels(rig.parents):
+        for bone in rows[needed[rows]]:
+            parent = rig.parents[bone]
+            turn = joint_turns[follows[parent] if parent >= 0 else -1]
+            if parent >= 0:
+                place = placed[parent] + quaternion_rotate(turn, heads[:, bone] - heads[:, parent])
+            else:
+                place = heads[:, bone] + still
+            if int(bone) in goals:
+                goal = heads[:, bone] + goals[int(bone)]
+                result[int(bone)] = (goal - place, turn)
+                place = goal if can_shift[bone] else place
+            placed[bone] = place
+    return result
+
+
+def _location_axes(reading, bone) -> np.ndarray:
+    """The matrices `[T, 3, 3]` that turn a bone's location into world metres in the source."""
+    rig = reading.rig
+    parent = rig.parents[bone]
+    world = reading.world[:, :3, :3]
+    if parent < 0:
+        linear = world
+    elif reading.linear is not None:
+        linear = world @ reading.linear[:, parent]
+    else:
+        stretch = world @ np.swapaxes(split_rotation(world), -1, -2)
+        linear = stretch @ quaternion_to_matrix(reading.rotations[:, parent].astype(np.float64))
+    axes = local_rest(rig)[bone, :3, :3] if rig.local_location[bone] else np.eye(3)
+    return (linear @ axes) + np.zeros((len(reading.frames), 3, 3))
