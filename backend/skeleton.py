@@ -116,6 +116,11 @@ def tree_height(parents, offsets) -> float:
     return float(span / SPAN_OVER_HEIGHT)
 
 
+def skeleton_height(skeleton: Skeleton) -> float:
+    """The skeleton's height in metres, from the lengths of its rest pose; see `tree_height`."""
+    return tree_height(skeleton.parents, rest_offsets(skeleton))
+
+
 def leaf_distances(parents, lengths) -> np.ndarray:
     """The longest way along bones from each joint to a leaf below it, `[J]`."""
     below = np.zeros(len(parents))

@@ -1,0 +1,256 @@
+"""Limbs: the chains of joints that carry what rests, and turning them so that their ends reach a place.
+
+All rows of a clip are solved at once, by damped least squares whose cost is taken from the clip itself: a joint turns
+most readily about the axes about which the source turns it, so that a knee stays a hinge. No names are read.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .rotations import (
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_rotate,
+    quaternion_to_matrix,
+    quaternion_to_rotvec,
+    rotvec_to_quaternion,
+)
+from .skeleton import LIMB_HEIGHTS, ancestor_matrix, leaf_distances, parent_rows
+
+FOOT_HEIGHTS = 0.25  # nearer than this to the end of a limb, branches are toes and fingers, not limbs
+STIFFNESS_RAD = np.radians(4.0)  # a joint that the source holds still gives way as if the source turned it by this
+LOOSEST_RAD = np.radians(30.0)
+LARGEST_STEP_RAD = 0.5  # a single step of the solver turns no joint further
+HINGE_TURN_RAD = np.radians(5.0)  # a joint that turns this much,
+HINGE_RATIO = 2.5  # and this much more about one axis than about the others, shows its hinge; else the bend's plane does
+HINGE_BEND_RAD = np.radians(4.0)
+STRAIGHTEST_RAD = np.radians(2.0)
+BEYOND_RAD = np.radians(30.0)  # a hinge bends this much beyond what the clip shows, but not through straight
+SOFT_RAD = np.radians(1.5)
+OFF_AXIS = 0.25  # of what a variation turns a hinge off its axis stays
+DAMPING = 1e-3  # of the mean mobility: what a straight limb lets through along itself
+STEPS = 6
+REACH = 0.985  # of the bones' sum: a limb isn't stretched further than this, or than the source has it
+REACH_SOFT = 0.006  # of the bones' sum: width over which it slows down before that
+
+
+@dataclass(frozen=True)
+class Limb:
+    """What carries one or several resting joints.
+
+    Attributes:
+        chain: `[N]` joints whose turning moves the unit, from the body outwards; empty where nothing turns it.
+        unit: the joint at the top of what rests: an ankle, a wrist, a hoof.
+        ends: `[C]` the resting joints, the unit or below it.
+        slides: the unit slides against its parent: it is put in place, not turned there.
+    """
+
+    chain: np.ndarray
+    unit: int
+    ends: np.ndarray
+    slides: bool
+
+
+def find_limbs(parents, offsets_heights, ends, slide_joints) -> list[Limb]:
+    """The limbs that end in `ends`, each from the body's root or a branching of the body outwards.
+
+    Args:
+        parents: `[J]`. offsets_heights: `[J]` distance to the parent, skeleton heights. ends: joints.
+        slide_joints: joints that slide against their parents.
+    """
+    reaches = leaf_distances(parents, offsets_heights)
+    branches = np.zeros(len(parents), dtype=np.int64)
+    for joint in range(1, len(parents)):
+        branches[parents[joint]] += reaches[joint] + offsets_heights[joint] >= LIMB_HEIGHTS
+    sliding = set(int(joint) for joint in slide_joints)
+    by_top = {}
+    for end in ends:
+        joint = int(end)
+        while joint not in sliding:
+            parent = int(parents[joint])
+            if parent <= 0 or (branches[parent] > 1 and reaches[parent] > FOOT_HEIGHTS):
+                break
+            joint = parent
+        by_top.setdefault(joint, []).append(int(end))
+    ancestors = ancestor_matrix(parents) > 0
+    limbs = []
+    for top, mine in sorted(by_top.items()):
+        shared = np.flatnonzero(ancestors[mine].all(axis=0) & ancestors[:, top])  # joints above all ends, top included
+        unit = top if top in sliding else int(shared[-1])
+        chain = np.array([joint for joint in shared if joint != unit], dtype=np.int64) if unit != top else np.zeros(0, np.int64)
+        limbs.append(Limb(chain, unit, np.array(mine), top in sliding))
+    return limbs
+
+
+@dataclass(frozen=True)
+class Turning:
+    """How the source turns the joints of a chain, in the axes of their parents.
+
+    Attributes:
+        spread: `[N, 3, 3]` covariances of their rotations.
+        hinged: `[N]` bool, knees and elbows: the bones on both sides stay in a plane.
+        axis: `[N, 3]` the plane's normal. low_rad, high_rad: `[N]` how far it bends about it.
+    """
+
+    spread: np.ndarray
+    hinged: np.ndarray
+    axis: np.ndarray
+    low_rad: np.ndarray
+    high_rad: np.ndarray
+
+
+def limb_turning(limb: Limb, parents, rotations, places) -> Turning:
+    """How the source turns the joints of a limb's chain.
+
+    Args:
+        rotations: `[T, J, 4]` world. places: `[T, J, 3]` world.
+    """
+    count = len(limb.chain)
+    spread, axis = np.empty((count, 3, 3)), np.zeros((count, 3))
+    hinged, low, high = np.zeros(count, dtype=bool), np.zeros(count), np.zeros(count)
+    nodes = [*limb.chain, limb.unit]
+    for index, joint in enumerate(limb.chain):
+        upper = rotations[:, parent_rows(parents)[joint]]
+        local = quaternion_multiply(quaternion_conjugate(upper), rotations[:, joint])
+        middle = local[len(local) // 2]
+        for _ in range(3):  # the mean rotation, from one of them
+            away = quaternion_to_rotvec(quaternion_multiply(local, quaternion_conjugate(middle)[None]))
+            middle = quaternion_multiply(rotvec_to_quaternion(away.mean(axis=0)), middle)
+        values, axes = np.linalg.eigh(np.cov(away.T))
+        spread[index] = (axes * np.clip(values, STIFFNESS_RAD**2, LOOSEST_RAD**2)) @ axes.T
+        if index == 0:
+            continue
+        bones = np.diff(places[:, [nodes[index - 1], joint, nodes[index + 1]]], axis=1)
+        bones = quaternion_rotate(quaternion_conjugate(upper)[:, None], bones)
+        normal = np.cross(bones[:, 0], bones[:, 1])
+        plane = normal.mean(axis=0)
+        turned = np.sqrt(np.maximum(values, 0))
+        if turned[2] > HINGE_TURN_RAD and turned[2] > HINGE_RATIO * turned[1]:
+            axis[index] = axes[:, 2] * np.where(axes[:, 2] @ plane < 0, -1.0, 1.0)
+        elif np.linalg.norm(plane) > 1e-9:
+            axis[index] = plane / np.linalg.norm(plane)
+        bend = bend_angle(bones[:, 0], bones[:, 1], axis[index])
+        # Without a bend in the clip nobody knows which way a straight limb gives.
+        hinged[index] = np.quantile(bend, 0.9) > HINGE_BEND_RAD
+        low[index] = min(max(bend.min() - BEYOND_RAD, STRAIGHTEST_RAD), bend.min())
+        high[index] = bend.max() + BEYOND_RAD
+    return Turning(spread, hinged, axis, low, high)
+
+
+def bend_angle(inner, outer, axis) -> np.ndarray:
+    """How far a hinge is bent about its axis, radians, 0 for straight; `[..., 3]` bones before and after it."""
+    return np.arctan2((np.cross(inner, outer) * axis).sum(axis=-1), (inner * outer).sum(axis=-1))
+
+
+def within_range(bend_rad, from_rad, low_rad, high_rad):
+    """The bend of a hinge that comes from `from_rad`, eased into its range; `from_rad` itself stays as it is."""
+
+    def eased(angle):
+        return low_rad + SOFT_RAD * np.logaddexp(0.0, (angle - low_rad) / SOFT_RAD)
+
+    return np.minimum(from_rad + eased(bend_rad) - eased(from_rad), np.maximum(high_rad, from_rad))
+
+
+def within_reach(shifts, bones, source_distance) -> np.ndarray:
+    """Shifts `[R, 3]` of a limb's end, shortened where they would stretch it too far.
+
+    Args:
+        bones: `[R, N, 3]` from joint to joint, top first. source_distance: `[R]` from top to end in the source.
+    """
+    lengths = np.linalg.norm(bones, axis=-1).sum(axis=1)
+    soft = REACH_SOFT * lengths
+    reach = np.maximum(REACH * lengths, source_distance) + soft
+    goal = bones.sum(axis=1) + shifts
+    distance = np.linalg.norm(goal, axis=-1)
+    room = np.clip((reach - distance) / soft, -60, 60)
+    shorter = reach - soft * np.log1p(np.exp(room))
+    shorter = np.where(room > 20, distance, shorter)
+    return shifts + goal * (shorter / np.maximum(distance, 1e-9) - 1)[:, None]
+
+
+def reach_shifts(bones, shifts, turning: Turning, uppers, free) -> np.ndarray:
+    """The turns of a chain's bones that shift its end, `[R, N, 4]` world quaternions, outer ones including inner ones.
+
+    Args:
+        bones: `[R, N, 3]` from joint to joint, world, top first. shifts: `[R, 3]`, where the end is to go.
+        uppers: `[R, N, 4]` world rotations of the joints' parents. free: `[N]` bool, joints that may turn.
+    """
+    turns = np.zeros((*bones.shape[:2], 4))
+    turns[..., 0] = 1
+    goal = bones.sum(axis=1) + shifts
+    axes = quaternion_to_matrix(uppers)
+    mobility = axes @ (turning.spread * free[:, None, None]) @ axes.swapaxes(-1, -2)
+    current = bones
+    start = _bends(bones, turning, uppers)
+    for _ in range(STEPS):
+        arms = np.cumsum(current[:, ::-1], axis=1)[:, ::-1]  # from each joint to the end
+        error = goal - arms[:, 0]
+        levers = _cross_matrix(-arms)  # a small turn w moves the end by lever @ w
+        answers = mobility @ levers.swapaxes(-1, -2)
+        response = (levers @ answers).sum(axis=1)
+        response += (DAMPING / 3 * np.trace(response, axis1=1, axis2=2) + 1e-12)[:, None, None] * np.eye(3)
+        force = np.linalg.solve(response, error[..., None])[:, None]
+        step = (answers @ force)[..., 0]
+        size = np.linalg.norm(step, axis=-1, keepdims=True)
+        turns = _turn_outwards(turns, rotvec_to_quaternion(step * LARGEST_STEP_RAD / (LARGEST_STEP_RAD + size)))
+        current = quaternion_rotate(turns, bones)
+        for joint in np.flatnonzero(turning.hinged & free):
+            axis = quaternion_rotate(quaternion_multiply(turns[:, joint - 1], uppers[:, joint]), turning.axis[joint])
+            bend = bend_angle(current[:, joint - 1], current[:, joint], axis)
+            more = within_range(bend, start[:, joint], turning.low_rad[joint], turning.high_rad[joint]) - bend
+            turns[:, joint:] = quaternion_multiply(rotvec_to_quaternion(more[:, None] * axis)[:, None], turns[:, joint:])
+            current[:, joint:] = quaternion_rotate(turns[:, joint:], bones[:, joint:])
+    return turns
+
+
+def hinge_turns(bones, turning: Turning, uppers, locals_, source_bones, source_uppers, source_locals, free) -> np.ndarray:
+    """The turns that bring a varied chain back to its hinges, `[R, N, 4]` as in `reach_shifts`.
+
+    What the variation turns off a hinge's axis is mostly taken back, and the bend stays in the source's range.
+
+    Args:
+        bones, uppers, free: as in `reach_shifts`. locals_: `[R, N, 4]` rotations in the parents' axes.
+        source_bones, source_uppers, source_locals: the same of the source.
+    """
+    source_bends = _bends(source_bones, turning, source_uppers)
+    turns = np.zeros((*bones.shape[:2], 4))
+    turns[..., 0] = 1
+    for joint in np.flatnonzero(turning.hinged & free):
+        axis = turning.axis[joint]
+        away = quaternion_to_rotvec(quaternion_multiply(locals_[:, joint], quaternion_conjugate(source_locals[:, joint])))
+        off = away - (away @ axis)[:, None] * axis
+        kept = quaternion_multiply(rotvec_to_quaternion(away - (1 - OFF_AXIS) * off), source_locals[:, joint])
+        upper = quaternion_multiply(turns[:, joint - 1], uppers[:, joint])
+        world = quaternion_multiply(upper, kept)
+        turn = quaternion_multiply(world, quaternion_conjugate(quaternion_multiply(uppers[:, joint], locals_[:, joint])))
+        inner, outer = quaternion_rotate(turns[:, joint - 1], bones[:, joint - 1]), quaternion_rotate(turn, bones[:, joint])
+        axis = quaternion_rotate(upper, axis)
+        bend = bend_angle(inner, outer, axis)
+        more = within_range(bend, source_bends[:, joint], turning.low_rad[joint], turning.high_rad[joint]) - bend
+        turns[:, joint:] = quaternion_multiply(rotvec_to_quaternion(more[:, None] * axis), turn)[:, None]
+    return turns
+
+
+def _bends(bones, turning, uppers) -> np.ndarray:
+    """How far each joint of a chain is bent about its hinge, `[R, N]`; 0 for the top."""
+    bends = np.zeros(bones.shape[:2])
+    axes = quaternion_rotate(uppers[:, 1:], turning.axis[1:])
+    bends[:, 1:] = bend_angle(bones[:, :-1], bones[:, 1:], axes)
+    return bends
+
+
+def _turn_outwards(turns, steps) -> np.ndarray:
+    """`turns [R, N, 4]` with every joint's step `[R, N, 4]` added to it and to all joints further out."""
+    steps = steps.copy()
+    for joint in range(1, steps.shape[1]):
+        steps[:, joint] = quaternion_multiply(steps[:, joint - 1], steps[:, joint])
+    return quaternion_multiply(steps, turns)
+
+
+def _cross_matrix(v) -> np.ndarray:
+    """`[..., 3]` to the matrices that form the cross product with it, `[..., 3, 3]`."""
+    out = np.zeros((*v.shape, 3))
+    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -v[..., 2], v[..., 1], -v[..., 0]
+    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = v[..., 2], -v[..., 1], v[..., 0]
+    return out
