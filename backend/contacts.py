@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .change import Change, changed_positions
-from .limbs import Limb, find_limbs, hinge_turns, limb_turning, reach_shifts, within_reach
+from .limbs import REACH, Limb, find_limbs, hinge_turns, limb_turning, reach_shifts, within_reach
 from .motion import Motion, joint_positions
 from .rotations import quaternion_conjugate, quaternion_multiply, quaternion_to_rotvec, rotvec_to_quaternion
 from .skeleton import ancestor_matrix, leaf_distances, parent_rows, skeleton_height
@@ -28,7 +28,7 @@ LOWEST_SHARE = 0.05  # of its rests, lower ones are noise
 REST_S = 0.1  # shortest rest
 SMOOTH_S = 0.02  # width of the smoothing before speeds are taken, against the noise of capture
 
-EASE_S = 0.2  # a limb comes to its place and leaves it over this time, at most half of the way to its next place
+EASE_S = 0.3  # a limb comes to its place and leaves it over this time, at most half of the way to its next place
 JOIN_S = 0.15  # rests nearer than this in time are one: there is no time to go elsewhere
 TURN_HEIGHTS = 0.08  # a foot that moves further than this while it rests isn't turned about one point
 HANDOVER_S = 0.03  # width over which heel passes its rest to toe
@@ -189,7 +189,11 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
     varied = changed_positions(parents, places, change)
     shifts = [_needed_shift(limb, rest, contacts, places, varied, source.fps) for limb, rest in zip(limbs, rests, strict=True)]
     if free[0]:
-        help_root = _root_shift(limbs, rests, shifts, pinned, source.fps) * np.asarray(move_root, dtype=np.float64)
+        help_root = _root_shift(rests, shifts, source.fps) * np.asarray(move_root, dtype=np.float64)
+        if move_root[2]:
+            help_root[:, 2] -= _root_drop(limbs, rests, shifts, help_root, places, varied, source.fps)
+        if pinned.any():
+            help_root *= _ease(_depth(~pinned) / (PIN_S * source.fps))[:, None]
         change = replace(change, root=change.root + help_root)
         varied = changed_positions(parents, places, change)
         shifts = [shift if limb.slides else shift - help_root for limb, shift in zip(limbs, shifts, strict=True)]
@@ -313,14 +317,30 @@ def _depth(flags) -> np.ndarray:
     return (distance(~flags) - distance(flags)).clip(-far, far).astype(np.float64)
 
 
-def _root_shift(limbs, rests, shifts, pinned, fps) -> np.ndarray:
+def _root_shift(rests, shifts, fps) -> np.ndarray:
     """How the root follows what the resting limbs need on average, smoothly, `[T, 3]` metres."""
     resting = sum(rest.leaving + rest.coming for rest in rests)[:, None]
     sigma = ROOT_SIGMA_S * fps
-    shift = smooth_rows(sum(shifts), sigma) / (smooth_rows(resting, sigma) + 0.1)
-    if pinned.any():
-        shift *= _ease(_depth(~pinned) / (PIN_S * fps))[:, None]
-    return shift
+    return smooth_rows(sum(shifts), sigma) / (smooth_rows(resting, sigma) + 0.1)
+
+
+def _root_drop(limbs, rests, shifts, help_root, places, varied, fps) -> np.ndarray:
+    """How far the root has to come down, smoothly, for resting limbs to reach the floor, `[T]` metres."""
+    drop = np.zeros(len(places))
+    for limb, rest, shift in zip(limbs, rests, shifts, strict=True):
+        if len(limb.chain):
+            nodes = [*limb.chain, limb.unit]
+            length = np.linalg.norm(np.diff(varied[:, nodes], axis=1), axis=-1).sum(axis=1)
+            span = np.linalg.norm(places[:, limb.unit] - places[:, limb.chain[0]], axis=-1)
+            span = np.maximum(REACH * length, span)
+            goal = varied[:, limb.unit] + shift - varied[:, limb.chain[0]] - help_root
+            level = (goal[:, :2] ** 2).sum(axis=1)
+            down = -goal[:, 2] - np.sqrt(np.maximum(span**2 - level, (0.5 * span) ** 2))
+            drop = np.maximum(drop, down * (rest.leaving + rest.coming))
+    reach = max(1, int(round(ROOT_SIGMA_S * fps)))
+    padded = np.pad(drop, reach, mode="edge")
+    highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(axis=1)
+    return smooth_rows(highest, ROOT_SIGMA_S * fps)
 
 
 def _straighten(rotation, limb, turning, source, places, varied, free) -> None:

@@ -32,7 +32,7 @@ OFF_AXIS = 0.25  # of what a variation turns a hinge off its axis stays
 DAMPING = 1e-3  # of the mean mobility: what a straight limb lets through along itself
 STEPS = 6
 REACH = 0.985  # of the bones' sum: a limb isn't stretched further than this, or than the source has it
-REACH_SOFT = 0.006  # of the bones' sum: width over which it slows down before that
+REACH_SOFT = 0.004  # of the bones' sum: width over which it slows down before that
 
 
 @dataclass(frozen=True)
@@ -160,12 +160,14 @@ def within_reach(shifts, bones, source_distance) -> np.ndarray:
     """
     lengths = np.linalg.norm(bones, axis=-1).sum(axis=1)
     soft = REACH_SOFT * lengths
-    reach = np.maximum(REACH * lengths, source_distance) + soft
+    reach = np.maximum(REACH * lengths, source_distance)
+
+    def eased(distance):
+        return reach - soft * np.logaddexp(0.0, (reach - distance) / soft)
+
     goal = bones.sum(axis=1) + shifts
     distance = np.linalg.norm(goal, axis=-1)
-    room = np.clip((reach - distance) / soft, -60, 60)
-    shorter = reach - soft * np.log1p(np.exp(room))
-    shorter = np.where(room > 20, distance, shorter)
+    shorter = source_distance + eased(distance) - eased(source_distance)  # where the source is, nothing changes
     return shifts + goal * (shorter / np.maximum(distance, 1e-9) - 1)[:, None]
 
 
