@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 THICKNESS = 0.052  # limb radius in heights over the root of the length it carries in heights
+SHORT_HEIGHTS = 0.13
 SUPERSAMPLE = 2
 LIGHT = np.array([-0.45, 0.65, 0.62])  # right, up, towards the viewer
 MIDDLE, LEFT, RIGHT, GHOST = (0.93, 0.90, 0.84), (0.95, 0.52, 0.36), (0.29, 0.58, 0.72), (0.62, 0.62, 0.64)
@@ -21,8 +22,9 @@ class Body:
 
     Attributes:
         parents: `[J]`. height_m: standing height. sides: `[J]`, 1, -1 or 0 for the middle.
-        radii: `[J, 2]`, metres, of the limb that ends in each joint. tips: `[J]` bool, leaves that show their bone's tail.
+        radii: `[J, 2]`, metres, of the limb that ends in each joint. tips: `[J]` bool, leaves that show their tail.
         tip_radii: `[J, 2]`. head: the joint drawn as a head, -1 for none.
+        forward: `[3]` where the rest pose faces, None where its feet don't say.
     """
 
     parents: np.ndarray
@@ -32,11 +34,12 @@ class Body:
     tips: np.ndarray
     tip_radii: np.ndarray
     head: int
+    forward: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class Camera:
-    """A straight-on view: `right`, `up`, `toward` the viewer (unit vectors), pixels a metre, and the pixel of `centre`."""
+    """A straight-on view: `right`, `up`, `toward` the viewer (unit vectors), pixels a metre, the pixel of `centre`."""
 
     right: np.ndarray
     up: np.ndarray
@@ -72,7 +75,10 @@ def make_body(parents, rest_heads, heads, tails, height_m: float) -> Body:
     lengths = np.median(np.linalg.norm(steps, axis=-1), axis=0) / height_m
     tip_lengths = np.median(np.linalg.norm(tails - heads, axis=-1), axis=0) / height_m
     leaf = ~np.isin(np.arange(count), parents)
-    tips = leaf & (tip_lengths > 0.01) & (tip_lengths < 0.22)
+    # Some importers guess where leaf bones end; a tail far off, or below the floor, is a wrong guess.
+    floor = np.percentile(heads[..., 2].min(axis=1), 5)
+    above = tails[..., 2].min(axis=0) > floor - 0.05 * height_m
+    tips = leaf & above & (tip_lengths > 0.01) & (tip_lengths < 0.22)
     carried = np.where(tips, tip_lengths, 0.0)
     below = carried.copy()
     for joint in range(count - 1, 0, -1):
@@ -83,28 +89,45 @@ def make_body(parents, rest_heads, heads, tails, height_m: float) -> Body:
     radii = np.clip(np.stack((start, end), axis=-1), 0.008, 0.085) * height_m
     tip_start = np.clip(THICKNESS * np.sqrt(carried), 0.008, 0.03)
     tip_radii = np.stack((tip_start, 0.75 * tip_start), axis=-1) * height_m
-    sides = body_sides(rest_heads, height_m)
+    sides, axis = body_sides(rest_heads, height_m)
     middle = np.flatnonzero(leaf & (sides == 0))
     head = int(middle[np.argmax(heads[:, middle, 2].mean(axis=0))]) if len(middle) else -1
+    forward = body_forward(rest_heads, parents, leaf & (sides != 0), head, 1 - axis, height_m)
+    if forward is not None:
+        sides = sides * int(np.sign(np.cross([0.0, 0.0, 1.0], forward)[axis]))
     if head >= 0 and tips[head]:
-        tip_radii[head] = np.clip(0.46 * tip_lengths[head], 0.025, 0.05) * height_m
-    return Body(np.asarray(parents), height_m, sides, radii, tips, tip_radii, head)
+        tip_radii[head] = np.clip(0.44 * tip_lengths[head], 0.025, 0.048) * height_m
+    return Body(np.asarray(parents), height_m, sides, radii, tips, tip_radii, head, forward)
 
 
-def body_sides(heads, height_m: float) -> np.ndarray:
-    """1, -1 or 0 a joint: on which side of the plane of symmetry it lies, `[J]`; 0 everywhere without symmetry."""
-    best, sides = np.inf, np.zeros(len(heads), dtype=int)
-    for axis in (0, 1):
-        across = heads[:, axis] - heads[0, axis]
+def body_sides(heads, height_m: float) -> tuple[np.ndarray, int]:
+    """On which side of the rest pose's plane of symmetry each joint lies, `[J]` 1, -1 or 0, and the axis across it."""
+    best, axis = np.inf, 0
+    for candidate in (0, 1):
+        across = heads[:, candidate] - heads[0, candidate]
         mirrored = heads.copy()
-        mirrored[:, axis] = heads[0, axis] - across
+        mirrored[:, candidate] = heads[0, candidate] - across
         distances = np.linalg.norm(mirrored[:, None] - heads[None], axis=-1).min(axis=1).mean()
         # A flat body mirrors onto itself across its own plane: only width counts as symmetry.
         score = (distances + 1e-3 * height_m) / (np.abs(across).mean() + 1e-6 * height_m)
         if score < best:
-            best = score
-            sides = np.where(np.abs(across) < 0.015 * height_m, 0, np.sign(across)).astype(int)
-    return sides
+            best, axis = score, candidate
+    across = heads[:, axis] - heads[0, axis]
+    return np.where(np.abs(across) < 0.015 * height_m, 0, np.sign(across)).astype(int), axis
+
+
+def body_forward(heads, parents, side_leaves, head: int, axis: int, height_m: float) -> np.ndarray | None:
+    """Where the rest pose faces, `[3]`: where its head is, or its feet point; None where neither says."""
+    low = side_leaves & (heads[:, 2] < heads[:, 2].min() + 0.12 * height_m)
+    feet = (heads - heads[np.maximum(parents, 0)])[low, axis]
+    ahead = heads[head, axis] - heads[0, axis] if head >= 0 else 0.0
+    if abs(ahead) < 0.25 * height_m:
+        ahead = feet.mean() if len(feet) and abs(feet.mean()) > 0.01 * height_m else 0.0
+    if ahead == 0.0:
+        return None
+    forward = np.zeros(3)
+    forward[axis] = np.sign(ahead)
+    return forward
 
 
 class Layer:
@@ -159,15 +182,24 @@ class Layer:
         return picture.resize((self.shape[1] // SUPERSAMPLE, self.shape[0] // SUPERSAMPLE), Image.Resampling.BOX)
 
 
-def draw_figure(layer: Layer, body: Body, view: Camera, heads, tails, ghost: bool = False, halo=None) -> None:
-    """One pose: `heads`, `tails` `[J, 3]`. A ghost is grey; a halo of that colour keeps figures apart."""
+def draw_figure(
+    layer: Layer, body: Body, view: Camera, heads, tails, nose=None, ghost: bool = False, halo=None
+) -> None:
+    """One pose: `heads`, `tails` `[J, 3]`, `nose` `[3]` or None. A ghost is grey; a halo keeps figures apart."""
     points, ends = view.project(heads), view.project(tails)
     limbs = []
     for joint, parent in enumerate(body.parents):
         if parent >= 0:
-            limbs.append((points[parent], points[joint], *body.radii[joint] * view.scale, body.sides[parent]))
+            # Collar bones and hips belong to the trunk; a leg that springs from the trunk is a leg.
+            is_short = np.linalg.norm(heads[joint] - heads[parent]) < SHORT_HEIGHTS * body.height_m
+            side = body.sides[parent] if is_short else body.sides[joint]
+            limbs.append((points[parent], points[joint], *body.radii[joint] * view.scale, side))
         if body.tips[joint]:
             limbs.append((points[joint], ends[joint], *body.tip_radii[joint] * view.scale, body.sides[joint]))
+    if nose is not None:
+        middle = view.project(0.55 * heads[body.head] + 0.45 * tails[body.head])
+        wide = 0.45 * body.tip_radii[body.head, 0] * view.scale
+        limbs.append((middle, view.project(nose), wide, 0.6 * wide, 0))
     if halo is not None:
         for start, end, wide, narrow, _ in limbs:
             layer.limb(start, end, wide + 1.6, narrow + 1.6, halo, flat=True)

@@ -1,4 +1,4 @@
-"""The demo's clip on Blender's own Rigify human metarig: sparse Bezier keys on the poses of `walk_plan`, FK legs solved here."""
+"""The demo's clip on Rigify's human metarig: the poses of `walk_plan` as sparse Bezier keys, the FK legs solved."""
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class Animator:
         self.last = {}
 
     def key(self, frame: int, bones, held_hips=None) -> None:
-        """Keys the bones in the pose of that frame; `held_hips` (change, place) are where the hips' curves have them."""
+        """Keys the bones in that frame's pose; `held_hips` (change, place) are what the hips' curves have there."""
         changes, hips = self.pose(frame, held_hips)
         for name in bones:
             pose_bone = self.armature.pose.bones[name]

@@ -1,4 +1,4 @@
-"""The demo's performance as numbers: a walk that turns to someone, stops and waves, posed at any frame, without Blender.
+"""The demo's performance as numbers: a walk that turns to someone, stops and waves, posed at any frame.
 
 An animator's plan: where the feet land and when, how the hips ride over them, what leads and what drags. Bones turn by
 their *change* from the rest pose, in the body's axes (X left, -Y forward, Z up) and then about Z by the heading.
@@ -250,7 +250,7 @@ def gaze(time: float) -> float:
 
 
 def arm_swing(side: str, time: float) -> tuple[float, float]:
-    """The angle of the upper arm, forward positive, and the elbow's bend. Arms swing against the legs and drag a little."""
+    """The upper arm's angle, forward positive, and the elbow's bend: arms swing against the legs and drag a little."""
     sign = SIDES[side]
     swing = -sign * cycle(time - 1.5, (1.0, 0.72, 0.0, -0.72)) * walking(time)
     bend = -sign * cycle(time - 3.0, (1.0, 0.72, 0.0, -0.72)) * walking(time)

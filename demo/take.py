@@ -1,0 +1,91 @@
+"""Actions read back through Blender's own evaluation, frame by frame, as honest numbers for figures and pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.motion import Motion
+from backend.rotations import matrix_to_quaternion, quaternion_continuous
+from backend.skeleton import JointChoice, Skeleton, choose_joints
+
+SAMPLED_FRAMES = 200  # enough to see which bones move
+
+
+@dataclass(frozen=True)
+class Take:
+    """One action as it plays.
+
+    Attributes:
+        motion: the joints that move. tails: `[T, J, 3]` the far ends of their bones. choice: which bones they are.
+    """
+
+    motion: Motion
+    tails: np.ndarray
+    choice: JointChoice
+
+
+def read_take(armature, action, slot, start: int, stop: int, choice: JointChoice | None = None) -> Take:
+    """Plays the action on the armature and reads every bone's place and rotation; the armature gets its action back.
+
+    Args:
+        choice: the joints of the source, so that all takes have the same rows; None chooses them from this action.
+    """
+    import bpy
+
+    scene, data = bpy.context.scene, armature.animation_data
+    before = (data.action, data.action_slot, scene.frame_current)
+    bones = armature.pose.bones
+    count = len(bones)
+    frames = range(start, stop + 1)
+    matrices = np.empty((len(frames), count, 4, 4))
+    tails = np.empty((len(frames), count, 3))
+    buffer, ends = np.empty(count * 16, dtype=np.float32), np.empty(count * 3, dtype=np.float32)
+    try:
+        data.action, data.action_slot = action, slot
+        for row, frame in enumerate(frames):
+            scene.frame_set(frame)
+            evaluated = armature.evaluated_get(bpy.context.evaluated_depsgraph_get())
+            world = np.array(evaluated.matrix_world)
+            evaluated.pose.bones.foreach_get("matrix", buffer)
+            evaluated.pose.bones.foreach_get("tail", ends)
+            matrices[row] = world @ buffer.reshape(count, 4, 4).swapaxes(1, 2)
+            tails[row] = ends.reshape(count, 3) @ world[:3, :3].T + world[:3, 3]
+    finally:
+        data.action, data.action_slot = before[:2]
+        scene.frame_set(before[2])
+    rotations = matrix_to_quaternion(unscaled(matrices[..., :3, :3]))
+    positions = matrices[..., :3, 3]
+    if choice is None:
+        choice = rig_joints(armature, action, slot, rotations, positions)
+    fps = scene.render.fps / scene.render.fps_base
+    skeleton = Skeleton(choice.parents, rest_matrices(armature, choice))
+    rotations = quaternion_continuous(rotations[:, choice.bones])
+    motion = Motion(skeleton, fps, positions[:, choice.bones[0]], rotations, positions[:, choice.bones])
+    return Take(motion, tails[:, choice.bones], choice)
+
+
+def unscaled(linear) -> np.ndarray:
+    """The rotations in matrices that may also scale, `[..., 3, 3]`."""
+    return linear / np.linalg.norm(linear, axis=-2, keepdims=True)
+
+
+def rig_joints(armature, action, slot, rotations, positions) -> JointChoice:
+    """The joints of an armature: bones that deform or are keyed, and move."""
+    from .clip import bone_curves
+
+    bones = armature.pose.bones
+    row_of = {bone.name: row for row, bone in enumerate(bones)}
+    keyed = {curve.data_path.split('"')[1] for curve in bone_curves(action, slot)}
+    parents = [row_of[bone.parent.name] if bone.parent else -1 for bone in bones]
+    candidates = np.array([bone.bone.use_deform or bone.name in keyed for bone in bones])
+    sample = np.unique(np.linspace(0, len(rotations) - 1, SAMPLED_FRAMES).astype(int))
+    return choose_joints(parents, rotations[sample], positions[sample], candidates)
+
+
+def rest_matrices(armature, choice: JointChoice) -> np.ndarray:
+    """The joints' rest matrices in the world, without scale, `[J, 4, 4]`."""
+    world = np.array(armature.matrix_world)
+    bones = armature.pose.bones
+    rest = np.array([world @ np.array(bones[row].bone.matrix_local) for row in choice.bones])
+    rest[:, :3, :3] = unscaled(rest[:, :3, :3])
+    return rest
