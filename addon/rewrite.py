@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .armature import levels, local_rest, split_rotation
+from .armature import local_rest, split_rotation
 from .backend.change import Change
 from .backend.motion import joint_positions
 from .backend.rotations import (
@@ -55,7 +55,9 @@ def plan_change(reading, change: Change, everything: bool = False) -> Plan:
     can_turn = np.zeros(count, dtype=bool)
     can_turn[_bones_with(reading, [rotation_channel(mode) for mode in rig.modes])] = True
     can_turn &= ~rig.ruled
-    above, follows = _realised(rig, choice.followers, can_turn)
+    notes = []
+    followers = _root_carried(reading, can_turn, change, notes)
+    above, follows = _realised(rig, followers, can_turn)
     # Row -1, for bones that follow no joint, is the identity.
     joint_turns = np.zeros((len(choice.bones) + 1, frames, 4))
     joint_turns[:-1] = rotvec_to_quaternion(np.asarray(change.rotation, dtype=np.float64)).swapaxes(0, 1)
@@ -69,12 +71,29 @@ def plan_change(reading, change: Change, everything: bool = False) -> Plan:
         turns[row] = quaternion_rotate(quaternion_conjugate(world), quaternion_to_rotvec(step))
     happens = np.abs(turns).max(axis=(1, 2), initial=0.0) > NOTHING_RAD
     happens |= everything
-    shifted, shifts, notes = _plan_shifts(reading, change, follows, joint_turns, everything)
-    stuck = [rig.names[bone] for bone in choice.bones[~can_turn[choice.bones]]]
-    if stuck and np.abs(change.rotation).max(initial=0.0) > NOTHING_RAD:
-        rigid = "no rotation keys of their own or are turned by constraints"
-        notes.append(f"{len(stuck)} joints have {rigid} and follow their parents: {', '.join(stuck[:3])}{', ...' if len(stuck) > 3 else ''}.")
+    shifted, shifts = _plan_shifts(reading, change, follows, joint_turns, everything, notes)
+    ruled = [rig.names[bone] for bone in choice.bones[rig.ruled[choice.bones]]]
+    if ruled and np.abs(change.rotation).max(initial=0.0) > NOTHING_RAD:
+        notes.append(f"{len(ruled)} joints are turned by constraints and go where those put them: {_some(ruled)}.")
     return Plan(turned[happens], turns[happens], shifted, shifts, tuple(notes))
+
+
+def _some(names) -> str:
+    """The first few names."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _root_carried(reading, can_turn, change, notes) -> np.ndarray:
+    """The followers, where the body's root has no rotation keys with the nearest bone above that has them in its place."""
+    rig, followers = reading.rig, reading.choice.followers.copy()
+    carrier = root = int(reading.choice.bones[0])
+    while carrier >= 0 and not can_turn[carrier]:
+        carrier = int(rig.parents[carrier])
+    if carrier >= 0:
+        followers[carrier] = 0
+    elif np.abs(change.rotation[:, 0]).max(initial=0.0) > NOTHING_RAD:
+        notes.append(f"The body doesn't turn as a whole: neither '{rig.names[root]}' nor a bone above it has rotation keys.")
+    return followers
 
 
 def _bones_with(reading, kinds) -> list[int]:
@@ -94,66 +113,79 @@ def _realised(rig, followers, can_turn):
     return above, follows
 
 
-def _plan_shifts(reading, change, follows, joint_turns, everything):
-    """Location changes: of what carries the body's root, and of the joints that slide."""
-    rig, choice = reading.rig, reading.choice
-    height = np.ptp(joint_positions(reading.motion)[0], axis=0).max()
+def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
+    """Location changes: of what carries the body's root, and of the joints that slide. Gives the bones and `[M, T, 3]`."""
+    rig, choice, heads = reading.rig, reading.choice, reading.heads
+    frames = len(reading.frames)
+    height = max(float(np.ptp(joint_positions(reading.motion)[0], axis=0).max()), 1e-9)
     can_shift = np.zeros(len(rig.names), dtype=bool)
     can_shift[_bones_with(reading, ["location"] * len(rig.names))] = True
     can_shift &= ~rig.connected & ~rig.ruled
     goals = {int(choice.bones[joint]): change.slide[:, row] for row, joint in enumerate(change.slide_joints)}
-    notes, object_shift = [], None
-    carrier = int(choice.bones[0])
+    goals = {bone: heads[:, bone] + slide for bone, slide in goals.items()}
+
+    carrier = root = int(choice.bones[0])
     while carrier >= 0 and not can_shift[carrier]:
         carrier = int(rig.parents[carrier])
+    turned = _places(reading, [root], follows, joint_turns, {}, 0.0)
+    lacking = heads[:, root] + change.root - turned[root]
+    object_shift = np.zeros((frames, 3))
     if carrier >= 0:
-        goals[carrier] = change.root
-    elif (reading.channels.bones == OBJECT).any() and "location" in reading.channels.keyed_kinds(OBJECT):
-        object_shift = np.asarray(change.root, dtype=np.float64)
-    elif np.abs(change.root).max(initial=0.0) > MISSED_HEIGHTS * height:
-        notes.append("The body's path stays as it is: neither its root bone, nor a bone above it, nor the object has location keys.")
+        goals[carrier] = turned[carrier] + lacking
+    elif "location" in reading.channels.keyed_kinds(OBJECT):
+        object_shift = lacking
+    elif np.abs(lacking).max() > MISSED_HEIGHTS * height:
+        places = f"'{rig.names[root]}', a bone above it or the object"
+        notes.append(f"The body's path stays as it is: none of {places} has location keys.")
 
-    shifts = {}
-    missed = []
-    for bone, (delta, parent_turn) in _place_bones(reading, goals, can_shift, follows, joint_turns, object_shift).items():
+    anchors = {bone: goal for bone, goal in goals.items() if can_shift[bone]}
+    free = _places(reading, list(goals), follows, joint_turns, anchors, object_shift)
+    shifts, missed = {}, []
+    for bone, goal in goals.items():
+        delta = goal - free[bone]
         if not can_shift[bone]:
             if np.abs(delta).max() > MISSED_HEIGHTS * height:
                 missed.append(rig.names[bone])
         elif everything or np.abs(delta).max() > NOTHING_HEIGHTS * height:
-            turned_back = quaternion_rotate(quaternion_conjugate(parent_turn), delta)
+            turned_back = quaternion_rotate(quaternion_conjugate(_parent_turn(rig, bone, follows, joint_turns)), delta)
             shifts[bone] = np.linalg.solve(_location_axes(reading, bone), turned_back[..., None])[..., 0]
-    if object_shift is not None and (everything or np.abs(object_shift).max() > NOTHING_HEIGHTS * height):
-        shifts[OBJECT] = np.linalg.solve(reading.outside + np.zeros((len(object_shift), 3, 3)), object_shift[..., None])[..., 0]
+    if np.abs(object_shift).max() > NOTHING_HEIGHTS * height:
+        outside = reading.outside + np.zeros((frames, 3, 3))
+        shifts[OBJECT] = np.linalg.solve(outside, object_shift[..., None])[..., 0]
     if missed:
-        notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {', '.join(missed[:3])}{', ...' if len(missed) > 3 else ''}.")
+        notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {_some(missed)}.")
     shifted = np.array(sorted(shifts), dtype=np.int64)
-    return shifted, np.array([shifts[bone] for bone in shifted]).reshape(len(shifted), len(reading.frames), 3), notes
+    return shifted, np.array([shifts[bone] for bone in sorted(shifts)]).reshape(len(shifted), frames, 3)
 
 
-def _place_bones(reading, goals, can_shift, follows, joint_turns, object_shift):
-    """How far each bone of `goals` is from its goal when its parent is placed, `[T, 3]` world, and its parent's turn."""
+def _parent_turn(rig, bone, follows, joint_turns):
+    """The world turn `[T, 4]` that a bone's parent gets."""
+    return joint_turns[follows[rig.parents[bone]] if rig.parents[bone] >= 0 else -1]
+
+
+def _places(reading, bones, follows, joint_turns, anchors, shift):
+    """Where bones and all above them come to lie, `{bone: [T, 3]}` world, when nothing but turns moves them.
+
+    Args:
+        anchors: `{bone: [T, 3]}` where bones are put instead; what is below them follows, they themselves aren't moved
+            in the result. shift: `[T, 3]` added to the roots.
+    """
     rig, heads = reading.rig, reading.heads
     needed = np.zeros(len(rig.names), dtype=bool)
-    for bone in goals:
+    for bone in bones:
         while bone >= 0 and not needed[bone]:
             needed[bone] = True
             bone = rig.parents[bone]
-    still = np.zeros(3) if object_shift is None else object_shift
-    placed, result = {}, {}
-    for rows in levels(rig.parents):
-        for bone in rows[needed[rows]]:
-            parent = rig.parents[bone]
-            turn = joint_turns[follows[parent] if parent >= 0 else -1]
-            if parent >= 0:
-                place = placed[parent] + quaternion_rotate(turn, heads[:, bone] - heads[:, parent])
-            else:
-                place = heads[:, bone] + still
-            if int(bone) in goals:
-                goal = heads[:, bone] + goals[int(bone)]
-                result[int(bone)] = (goal - place, turn)
-                place = goal if can_shift[bone] else place
-            placed[bone] = place
-    return result
+    places = {}
+    for bone in np.flatnonzero(needed).tolist():  # parents come before their children
+        parent = int(rig.parents[bone])
+        if parent < 0:
+            places[bone] = heads[:, bone] + shift
+        else:
+            turn = _parent_turn(rig, bone, follows, joint_turns)
+            step = quaternion_rotate(turn, heads[:, bone] - heads[:, parent])
+            places[bone] = anchors.get(parent, places[parent]) + step
+    return places
 
 
 def _location_axes(reading, bone) -> np.ndarray:
