@@ -11,6 +11,8 @@ MAX_JOINTS = 256
 MOVING_ANGLE_RAD = np.radians(0.2)  # a bone that turns less than this against its parent in a whole clip is still
 MOVING_HEIGHTS = 2e-3  # the same for its place against its parent, in skeleton heights
 LIMB_HEIGHTS = 0.12  # a branch at least this long is a limb
+STUB_HEIGHTS = 0.04  # below the first bone of a limb that ends early, for its foot is a bone of its own
+LOOSE_HEIGHTS = 0.02  # a bone that slides farther than this isn't held by its parent
 TIP_HEIGHTS = 0.02  # a still leaf nearer than this to its parent says nothing that the parent doesn't
 # The longest way along bones between two joints, over standing height. Bodies of people come near it, whatever the rest
 # pose; other creatures have no agreed height, and this gives them one that doesn't depend on the pose.
@@ -220,12 +222,12 @@ def choose_joints(parents, rotations, positions, candidates) -> JointChoice:
     lengths = np.where(has_parent[:, 0], np.linalg.norm(place, axis=-1).mean(axis=0), 0.0)
     height = max(_forest_height(kept_parents, lengths, candidates), 1e-9)
     turns = quaternion_angle(local[:1], local).max(axis=0) > MOVING_ANGLE_RAD
-    slides = np.linalg.norm(place - place[:1], axis=-1).max(axis=0) > MOVING_HEIGHTS * height
-    moves = candidates & (turns | slides)
+    slides = np.linalg.norm(place - place[:1], axis=-1).max(axis=0) / height
+    moves = candidates & (turns | (slides > MOVING_HEIGHTS))
     if not moves.any():
         raise ValueError(f"None of the {int(candidates.sum())} bones that deform or are keyed moves in these frames.")
 
-    root = _body_root(kept_parents, lengths / height, moves, candidates)
+    root = _body_root(kept_parents, lengths / height, moves, candidates, slides > LOOSE_HEIGHTS)
     below = np.zeros(count, dtype=bool)
     below[root] = True
     above = np.zeros(count, dtype=bool)
@@ -279,8 +281,11 @@ def _forest_height(parents, lengths, kept) -> float:
     return span / SPAN_OVER_HEIGHT
 
 
-def _body_root(parents, lengths, moves, candidates) -> int:
-    """The bone that carries the body: down the largest branch to the first bone with two limbs below it."""
+def _body_root(parents, lengths, moves, candidates, loose) -> int:
+    """The bone that carries the body: down the largest branch to the first bone with two limbs below it.
+
+    Limbs that don't move by themselves count once a bone on the way moves, for it carries them.
+    """
     count = len(parents)
     weight = moves.astype(np.int64)
     below = np.zeros(count)
@@ -297,10 +302,14 @@ def _body_root(parents, lengths, moves, candidates) -> int:
     while True:
         if moves[bone] and first_moving is None:
             first_moving = bone
-        limbs = [child for child in children[bone] if weight[child] and below[child] >= LIMB_HEIGHTS]
+        long = [child for child in children[bone] if below[child] >= LIMB_HEIGHTS]
+        # Legs whose feet hang elsewhere are short; they are told from loose feet and targets by being held.
+        stubs = [child for child in children[bone] if STUB_HEIGHTS <= below[child] < LIMB_HEIGHTS and not loose[child]]
+        stubs = [child for child in stubs if lengths[child] + below[child] >= LIMB_HEIGHTS]
+        limbs = [child for child in long + stubs if weight[child] or first_moving is not None]
         if len(limbs) >= 2 or not limbs:
             break
-        bone = limbs[0]
+        bone = max(limbs, key=lambda child: (weight[child], below[child]))
     # A body without branches (a snake, a fish) is carried by its first moving bone.
     return int(bone) if len(limbs) >= 2 or first_moving is None else int(first_moving)
 
