@@ -90,12 +90,17 @@ def import_file(path: Path) -> None:
         bpy.ops.import_scene.gltf(filepath=str(path))
 
 
-def bone_curves(action, slot):
-    """The F-curves of the slot that belong to bones."""
+def slot_curves(action, slot):
+    """The F-curves of the slot."""
     from bpy_extras.anim_utils import action_get_channelbag_for_slot
 
     bag = action_get_channelbag_for_slot(action, slot)
-    return [curve for curve in bag.fcurves if curve.data_path.startswith("pose.bones[")] if bag else []
+    return list(bag.fcurves) if bag else []
+
+
+def bone_curves(action, slot):
+    """The F-curves of the slot that belong to bones."""
+    return [curve for curve in slot_curves(action, slot) if curve.data_path.startswith("pose.bones[")]
 
 
 def key_range(action, slot) -> tuple[int, int]:

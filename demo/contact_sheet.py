@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from backend.motion import joint_positions
 from backend.rotations import matrix_to_quaternion, quaternion_angle, quaternion_conjugate, quaternion_multiply
 from backend.rotations import quaternion_rotate as rotate
-from backend.skeleton import tree_height
+from backend.skeleton import skeleton_height
 
 from .figure import LEFT, MIDDLE, RIGHT, Body, Camera, Layer, camera, draw_figure, make_body
 from .take import Take
@@ -56,7 +56,9 @@ def draw_contact_sheet(path: Path, title: str, facts: str, rows, contacts, first
     draw.text((MARGIN, 28), title, font=font(38), fill=INK)
     draw.text((MARGIN, 80), facts, font=font(19), fill=FAINT)
     changes = [change_deg(rows[0].take, row.take) for row in rows]
-    full = max(LEAST_FULL_HEAT_DEG, *(float(np.percentile(change, 97)) for change in changes))
+    # A poor reconstruction shall not make the variations look pale, so it doesn't count where there are any.
+    counted = changes[2:] or changes
+    full = max([LEAST_FULL_HEAT_DEG, *(float(np.percentile(change, 97)) for change in counted)])
     draw_legend(sheet, draw, width, full)
     for index, row in enumerate(rows):
         top = HEADER + ROW_HEIGHT * index
@@ -120,8 +122,7 @@ class Scene:
         self.parents = motion.skeleton.parents
         self.frames = motion.frames
         heads = joint_positions(motion)
-        steps = np.median(np.linalg.norm(heads - heads[:, np.maximum(self.parents, 0)], axis=-1), axis=0)
-        self.height = tree_height(self.parents, np.stack((steps, 0 * steps, 0 * steps), axis=-1))
+        self.height = skeleton_height(motion.skeleton)
         rest = motion.skeleton.rest
         self.body: Body = make_body(self.parents, rest[:, :3, 3], heads, source.tails, self.height)
         self.rest = matrix_to_quaternion(rest[:, :3, :3])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.motion import Motion
-from backend.rotations import matrix_to_quaternion, quaternion_continuous
+from backend.rotations import matrix_to_quaternion, quaternion_conjugate, quaternion_continuous, quaternion_rotate
 from backend.skeleton import JointChoice, Skeleton, choose_joints
 
 SAMPLED_FRAMES = 200  # enough to see which bones move
@@ -58,9 +58,9 @@ def read_take(armature, action, slot, start: int, stop: int, choice: JointChoice
     if choice is None:
         choice = rig_joints(armature, action, slot, rotations, positions)
     fps = scene.render.fps / scene.render.fps_base
-    skeleton = Skeleton(choice.parents, rest_matrices(armature, choice))
-    rotations = quaternion_continuous(rotations[:, choice.bones])
-    motion = Motion(skeleton, fps, positions[:, choice.bones[0]], rotations, positions[:, choice.bones])
+    rotations, positions = quaternion_continuous(rotations[:, choice.bones]), positions[:, choice.bones]
+    skeleton = Skeleton(choice.parents, rest_matrices(armature, choice, rotations, positions))
+    motion = Motion(skeleton, fps, positions[:, 0], rotations, positions)
     return Take(motion, tails[:, choice.bones], choice)
 
 
@@ -82,10 +82,17 @@ def rig_joints(armature, action, slot, rotations, positions) -> JointChoice:
     return choose_joints(parents, rotations[sample], positions[sample], candidates)
 
 
-def rest_matrices(armature, choice: JointChoice) -> np.ndarray:
-    """The joints' rest matrices in the world, without scale, `[J, 4, 4]`."""
-    world = np.array(armature.matrix_world)
-    bones = armature.pose.bones
+def rest_matrices(armature, choice: JointChoice, rotations, positions) -> np.ndarray:
+    """The joints' rest matrices in the world, without scale, `[J, 4, 4]`, at the clip's own mean bone lengths.
+
+    Keys often hold bones away from their rest places, so those say little about the body's size.
+    """
+    bones, world = armature.pose.bones, np.array(armature.matrix_world)
     rest = np.array([world @ np.array(bones[row].bone.matrix_local) for row in choice.bones])
     rest[:, :3, :3] = unscaled(rest[:, :3, :3])
+    for joint, parent in enumerate(choice.parents[1:], start=1):
+        steps = quaternion_rotate(
+            quaternion_conjugate(rotations[:, parent]), positions[:, joint] - positions[:, parent]
+        )
+        rest[joint, :3, 3] = rest[parent, :3, 3] + rest[parent, :3, :3] @ steps.mean(axis=0)
     return rest
