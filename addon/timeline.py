@@ -50,6 +50,7 @@ HAS_SLOTS = bpy.app.version >= (4, 4, 0)
 STEP_S = 0.04  # how long the slow reading keeps Blender between two steps
 POSE_PATH = re.compile(r'pose\.bones\["((?:[^"\\]|\\.)*)"\]\.(\w+)')
 TRANSFORMS = tuple(CHANNEL_SIZE)
+SAME_KEY = 1e-4  # frames: Blender takes keys that are nearer for one
 FREE, AUTO_CLAMPED, ALIGNED = 0, 4, 3  # Blender's numbers for handle types
 FIXED_HANDLES = (FREE, ALIGNED)
 KEY_PROPERTIES = (  # of a key, with size and type; the first two say all of a key without handles
@@ -465,6 +466,8 @@ def _first_row(times, frames32):
 def _curve_values(curve, keys, frames, plain) -> np.ndarray:
     """A curve's values at the frames; with modifiers, odd interpolation or extrapolation Blender evaluates it."""
     count = len(keys) // 2
+    # Of two keys on one frame Blender takes the one that its search finds first.
+    plain = plain and bool((np.diff(keys[0::2]) > SAME_KEY).all())
     if plain and (curve.extrapolation == "CONSTANT" or (frames[0] >= keys[0] and frames[-1] <= keys[-2])):
         kinds = np.empty(count, dtype=np.int32)
         curve.keyframe_points.foreach_get("interpolation", kinds)
@@ -736,7 +739,7 @@ def _write_rows(reading, curves, bone, kind, rise, rows) -> int:
     for row, curve in _bone_curves(reading, curves, bone, kind):
         index = channels.indices[row]
         if len(curve.modifiers):  # they act on top of the keys, so the keys get the difference
-            values = _unmodified(curve, reading.frames) + (new[:, index] - old[:, index])
+            values = _unmodified(curve, reading.frames, old[:, index]) + (new[:, index] - old[:, index])
         else:
             values = new[:, index]
         if channels.dense[row] and len(rows) == len(frames) == len(curve.keyframe_points):
@@ -747,12 +750,15 @@ def _write_rows(reading, curves, bone, kind, rise, rows) -> int:
     return count
 
 
-def _unmodified(curve, frames) -> np.ndarray:
-    """The curve's values without its modifiers."""
+def _unmodified(curve, frames, modified) -> np.ndarray:
+    """The curve's values without its modifiers; what cycles make beyond the keys stays, for keys will stand there."""
     keys, kinds = np.empty(2 * len(curve.keyframe_points), np.float32), np.empty(len(curve.keyframe_points), np.int32)
     curve.keyframe_points.foreach_get("co", keys)
     curve.keyframe_points.foreach_get("interpolation", kinds)
-    return key_values(curve, keys, kinds, frames)
+    values = key_values(curve, keys, kinds, frames)
+    if any(modifier.type == "CYCLES" and not modifier.mute for modifier in curve.modifiers):
+        values = np.where((frames < keys[0] - SAME_KEY) | (frames > keys[-2] + SAME_KEY), modified, values)
+    return values
 
 
 def _set_values(curve, times, values, rise) -> None:
