@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 
 from backend.motion import joint_positions
-from backend.rotations import quaternion_angle
+from backend.rotations import quaternion_angle, quaternion_conjugate, quaternion_multiply, quaternion_to_rotvec
 from backend.skeleton import skeleton_height
 from training import metrics
 
@@ -13,6 +13,7 @@ from .clip import Clip
 from .session import EXTENSION
 from .take import Take, read_take
 
+SWING_DEG = 8.0  # how far the round trip turns joints and back
 VARIATION_FIGURES = (
     "change_deg",
     "jerk_ratio",
@@ -46,28 +47,46 @@ def variation_figures(source: Take, other: Take, contacts) -> dict[str, float]:
 
 
 def round_trip_figures(clip: Clip, source: Take) -> dict[str, float]:
-    """Blender to motion to Blender without a model: every channel is read and written anew with no change, then played.
+    """Blender to motion to Blender without a model, there and back: how far the source comes out from itself.
 
-    The extension's own reader and writer do it; Blender's evaluation judges. The action is deleted again.
+    The extension's writer turns every joint by a known change, its reader reads that action, and the writer undoes what
+    was read. Blender's evaluation of the last action judges. Both actions are deleted again.
     """
     import bpy
 
     timeline = importlib.import_module(f"{EXTENSION}.timeline")
-    change = importlib.import_module(f"{EXTENSION}.backend.change")
     reading = timeline.read(clip.armature, clip.action)
     frames, joints = reading.motion.rotations.shape[:2]
-    nothing = change.Change(
-        np.zeros((frames, joints, 3)), np.zeros((frames, 3)), np.zeros(0, np.int32), np.zeros((frames, 0, 3))
-    )
-    written = timeline.write_variation(reading, nothing, "Round trip", everything=True)
+    away = timeline.write_variation(reading, make_change(swing(frames, joints), np.zeros((frames, 3))), "Round trip")
+    actions = [away.action]
     try:
-        slot = next(slot for slot in written.action.slots if slot.identifier == written.slot)
-        other = read_take(clip.armature, written.action, slot, clip.start, clip.stop, source.choice)
+        there = timeline.read(clip.armature, away.action, away.slot)
+        bones = there.choice.bones
+        back = quaternion_multiply(reading.rotations[:, bones], quaternion_conjugate(there.rotations[:, bones]))
+        root = (reading.heads - there.heads)[:, bones[0]]
+        undo = make_change(quaternion_to_rotvec(back.astype(np.float64)), root)
+        home = timeline.write_variation(there, undo, "Round trip back")
+        actions.append(home.action)
+        slot = next(slot for slot in home.action.slots if slot.identifier == home.slot)
+        other = read_take(clip.armature, home.action, slot, clip.start, clip.stop, source.choice)
     finally:
-        bpy.data.actions.remove(written.action)
+        for action in actions:
+            bpy.data.actions.remove(action)
     angles = quaternion_angle(source.motion.rotations, other.motion.rotations)
     distances = np.linalg.norm(joint_positions(source.motion) - joint_positions(other.motion), axis=-1)
     return {
         "rotation_deg_max": float(np.degrees(angles.max())),
         "position_heights_max": float(distances.max() / skeleton_height(source.motion.skeleton)),
     }
+
+
+def make_change(rotation, root):
+    """A change without sliding joints, of the extension's own class."""
+    change = importlib.import_module(f"{EXTENSION}.backend.change")
+    return change.Change(rotation, root, np.zeros(0, np.int32), np.zeros((len(root), 0, 3)))
+
+
+def swing(frames: int, joints: int) -> np.ndarray:
+    """Smooth rotation vectors of some degrees, another one for each joint, `[T, J, 3]`."""
+    phases = np.random.default_rng(0).uniform(0, 2 * np.pi, (joints, 3))
+    return np.radians(SWING_DEG) * np.sin(np.arange(frames)[:, None, None] * 0.2 + phases)
