@@ -138,7 +138,8 @@ class JobOperator:
             result = session.advance()
         except (Cancelled, UserError) as error:
             tidy()
-            self.report({"INFO"} if isinstance(error, Cancelled) else {"ERROR"}, str(error))
+            # The panel has the sentence; an error report would also open a popup over it.
+            self.report({"INFO"} if isinstance(error, Cancelled) else {"WARNING"}, str(error))
             return {"CANCELLED"}
         if result is not None:
             tidy()

@@ -76,7 +76,8 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
         """Armature, action, Encode, the report, and below them what a job does or did."""
         layout = self.layout
         armature = results.armature_of(context)
-        if armature is None:
+        if armature is None or armature.type != "ARMATURE":
+            armature = None
             layout.label(text="Select an armature", icon="ARMATURE_DATA")
         else:
             source = results.source_action(armature)
@@ -101,7 +102,7 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
         box = layout.box().column(align=True)
         fact(box, "Read", f"{report.frames} frames at {report.fps:.5g} fps")
         fact(box, "Joints", f"{report.joints} of {report.bones} bones")
-        fact(box, "Model is off", f"{report.rotation_deg:.1f}\u00b0, {report.joint_cm:.1f} cm")
+        fact(box, "Model error", f"{report.rotation_deg:.1f}\u00b0, {report.joint_cm:.1f} cm")
 
 
 class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
@@ -122,6 +123,26 @@ class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
         row = layout.row(align=True)
         row.prop(settings, "seed")
         row.prop(settings, "lock_seed", text="", icon="LOCKED" if settings.lock_seed else "UNLOCKED")
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("motion_variations.resample", icon="MOD_NOISE")
+        draw_outcome(layout, context, "RESAMPLE")
+
+
+class MOTION_VARIATIONS_PT_options(_Panel, bpy.types.Panel):
+    """What stays, where keys go."""
+
+    bl_label = "Options"
+    bl_idname = "MOTION_VARIATIONS_PT_options"
+    bl_parent_id = "MOTION_VARIATIONS_PT_resample"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context):
+        """The settings that are mostly right as they are."""
+        layout = self.layout
+        settings = context.scene.motion_variations
+        layout.use_property_split = True
+        layout.use_property_decorate = False
         layout.prop(settings, "frame_range")
         if settings.frame_range == "CUSTOM":
             column = layout.column(align=True)
@@ -134,10 +155,6 @@ class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
         column.prop(settings, "contacts", text="Contacts")
         column = layout.column(heading="Change")
         column.prop(settings, "selected_only", text="Selected bones only")
-        row = layout.row()
-        row.scale_y = 1.4
-        row.operator("motion_variations.resample", icon="MOD_NOISE")
-        draw_outcome(layout, context, "RESAMPLE")
 
 
 class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):
@@ -242,6 +259,7 @@ CLASSES = (
     MOTION_VARIATIONS_UL_rows,
     MOTION_VARIATIONS_PT_motion,
     MOTION_VARIATIONS_PT_resample,
+    MOTION_VARIATIONS_PT_options,
     MOTION_VARIATIONS_PT_variations,
     MOTION_VARIATIONS_PT_backend,
 )

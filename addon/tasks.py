@@ -9,7 +9,7 @@ import contextlib
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
@@ -84,7 +84,7 @@ def encode(target: Target):
         f"Encoded {report.frames} frames. The model knows this motion to {report.rotation_deg:.1f}\u00b0 and "
         f"{report.joint_cm:.1f} cm."
     )
-    return " ".join((sentence, *reading.notes))
+    return _sentences(sentence, reading)
 
 
 def reconstruct(target: Target, keys: str):
@@ -92,14 +92,15 @@ def reconstruct(target: Target, keys: str):
     reading = yield from _read(target)
     changes = []
     head = yield from _ask("reconstruct", reading, ASK_UNTIL, changes)
-    actions = yield from _write(target, reading, changes, keys, None, results.new_reconstruction_name)
+    written = yield from _write(reading, changes, keys, None, results.new_reconstruction_name)
     _keep_report(target, reading, head)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
-    row = results.add_row(armature, source, actions[0], "RECONSTRUCTION")
+    action = written[0].action
+    row = results.add_row(armature, source, action, "RECONSTRUCTION")
     row.change_deg = float(np.degrees(np.linalg.norm(changes[0][1].rotation, axis=-1)).mean())
     results.show(armature, len(armature.motion_variations.rows) - 1)
-    return f"'{actions[0].name}' shows the motion as the model knows it."
+    return _sentences(f"'{action.name}' shows the motion as the model knows it.", reading, written)
 
 
 def resample(target: Target, choice: Choice):
@@ -120,20 +121,22 @@ def resample(target: Target, choice: Choice):
     }
     changes = []
     yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
-    actions = yield from _write(target, reading, changes, choice.keys, choice.limits, results.new_variation_name)
+    written = yield from _write(reading, changes, choice.keys, choice.limits, results.new_variation_name)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
     first_line = len(armature.motion_variations.rows)
-    for action, (head, _) in zip(actions, changes, strict=True):
+    for one, (head, _) in zip(written, changes, strict=True):
         facts = {"seed": head["seed"], "change_deg": head["change_deg"]}
-        results.add_row(armature, source, action, "VARIATION", strength=choice.strength, level=choice.level, **facts)
+        facts |= {"strength": choice.strength, "level": choice.level}
+        results.add_row(armature, source, one.action, "VARIATION", **facts)
     if choice.new_seed:
         target.scene.motion_variations.seed = first_seed
     if choice.show_first:
         results.show(armature, first_line)
     degrees = ", ".join(f"{head['change_deg']:.1f}\u00b0" for head, _ in changes)
-    made = "1 variation" if len(actions) == 1 else f"{len(actions)} variations"
-    return " ".join((f"{made}: {degrees} away from the source on average.", *reading.notes))
+    made = "1 variation" if len(written) == 1 else f"{len(written)} variations"
+    where = f"{written[0].curves} of {len(reading.channels.paths)} curves differ"
+    return _sentences(f"{made}: {degrees} away from the source on average; {where}.", reading, written)
 
 
 def check_python(preferences):
@@ -156,7 +159,7 @@ def check_python(preferences):
 def restart():
     """A new backend process, waited for until it answers."""
     connection.stop()
-    yield from _await_status()
+    yield from _await_status(0.5)
     status = connection.last_status() or {}
     if status.get("problem"):
         raise UserError(status["problem"])
@@ -192,38 +195,53 @@ def _ask(request, reading, until, changes=None, arrays=None, **fields):
             elif event.kind == "progress":
                 fraction = READ_UNTIL + (until - READ_UNTIL) * event.head["fraction"]
                 progress = Progress(fraction, event.head["text"], waiting=True)
+                yield replace(progress, waiting=False)
             else:
                 if "rotation" in event.arrays:
                     changes.append((event.head, arrays_to_change(event.arrays)))
                 head = event.head
-    yield from _await_status()
+    yield from _await_status(until)
     return head
 
 
-def _await_status():
+def _await_status(fraction: float):
     """Asks the backend for its state, for the panel."""
     with contextlib.closing(connection.ask("status")) as events:
         for event in events:
             if event is None:
-                yield Progress(ASK_UNTIL, "Waiting for the backend", waiting=True)
+                yield Progress(fraction, "Waiting for the backend", waiting=True)
             elif event.kind == "done":
                 connection.remember(event.head)
 
 
-def _write(target, reading, changes, keys, limits, new_name):
-    """One new action a change. Stopped on the way, it takes the actions that it made away again."""
-    actions = []
+def _write(reading, changes, keys, limits, new_name):
+    """One new action a change; gives a list of `timeline.Written`. Stopped on the way, it takes back what it wrote."""
+    written = []
     try:
         for index, (_, change) in enumerate(changes):
-            fraction = ASK_UNTIL + (1 - ASK_UNTIL) * index / len(changes)
-            yield Progress(fraction, f"Writing action {index + 1} of {len(changes)}", exclusive=True, fragile=True)
-            source = target.source
-            actions.append(timeline.write(reading, change, new_name(source), keys=keys, frame_range=limits))
+            source = reading.action.find("actions")
+            with contextlib.closing(timeline.write_steps(reading, change, new_name(source), keys, limits)) as steps:
+                share = 0.0
+                while True:
+                    fraction = ASK_UNTIL + (1 - ASK_UNTIL) * (index + share) / len(changes)
+                    text = f"Writing action {index + 1} of {len(changes)}"
+                    yield Progress(fraction, text, exclusive=True, fragile=True)
+                    try:
+                        share = next(steps)
+                    except StopIteration as end:
+                        written.append(end.value)
+                        break
     except BaseException:
-        for action in actions:
-            bpy.data.actions.remove(action)
+        for one in written:
+            bpy.data.actions.remove(one.action)
         raise
-    return actions
+    return written
+
+
+def _sentences(first: str, reading, written=()) -> str:
+    """The result, then what reading and writing have to say, each once."""
+    notes = dict.fromkeys((*reading.notes, *(note for one in written for note in one.notes)))
+    return " ".join((first, *notes))
 
 
 def _keep_report(target, reading, head):
@@ -246,7 +264,7 @@ def _selected_joints(armature, reading) -> np.ndarray:
         UserError: there is none.
     """
     bones = armature.pose.bones
-    on_pose = hasattr(bpy.types.PoseBone, "select")  # since Blender 5.0; on the bone before
+    on_pose = "select" in bpy.types.PoseBone.bl_rna.properties  # since Blender 5.0; on the bone before
     chosen = np.array([(bones[name] if on_pose else bones[name].bone).select for name in reading.bones])
     followed = reading.choice.followers[chosen]
     selected = np.zeros(len(reading.choice.bones), dtype=np.uint8)
