@@ -114,21 +114,30 @@ def _realised(rig, followers, can_turn):
 
 
 def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
-    """Location changes: of what carries the body's root, and of the joints that slide. Gives the bones and `[M, T, 3]`."""
-    rig, choice, heads = reading.rig, reading.choice, reading.heads
-    frames = len(reading.frames)
-    height = max(float(np.ptp(joint_positions(reading.motion)[0], axis=0).max()), 1e-9)
+    """Location changes: of what carries the body's root, and of the joints that slide. Gives the bones and `[M, T, 3]`.
+
+    All in the object's unscaled space (turned and moved like the object, but of size one), where turns are turns also
+    under an object that is scaled unevenly.
+    """
+    rig, choice, frames = reading.rig, reading.choice, len(reading.frames)
+    world = reading.world[:, :3, :3]
+    stretch = world @ np.swapaxes(split_rotation(world), -1, -2)  # [1 or T, 3, 3]
+    shrink = np.linalg.inv(stretch)
+    size = float(np.abs(np.linalg.det(shrink)).max() ** (1 / 3))
+    height = size * max(float(np.ptp(joint_positions(reading.motion)[0], axis=0).max()), 1e-9)
     can_shift = np.zeros(len(rig.names), dtype=bool)
     can_shift[_bones_with(reading, ["location"] * len(rig.names))] = True
     can_shift &= ~rig.connected & ~rig.ruled
-    goals = {int(choice.bones[joint]): change.slide[:, row] for row, joint in enumerate(change.slide_joints)}
-    goals = {bone: heads[:, bone] + slide for bone, slide in goals.items()}
 
-    carrier = root = int(choice.bones[0])
+    root = int(choice.bones[0])
+    wanted = {int(choice.bones[joint]): change.slide[:, row] for row, joint in enumerate(change.slide_joints)}
+    heads = {bone: _mapped(shrink, reading.heads[:, bone]) for bone in _with_ancestors(rig.parents, [root, *wanted])}
+    goals = {bone: heads[bone] + _mapped(shrink, slide) for bone, slide in wanted.items()}
+    carrier = root
     while carrier >= 0 and not can_shift[carrier]:
         carrier = int(rig.parents[carrier])
-    turned = _places(reading, [root], follows, joint_turns, {}, 0.0)
-    lacking = heads[:, root] + change.root - turned[root]
+    turned = _places(rig, heads, follows, joint_turns, {}, 0.0)
+    lacking = heads[root] + _mapped(shrink, change.root) - turned[root]
     object_shift = np.zeros((frames, 3))
     if carrier >= 0:
         goals[carrier] = turned[carrier] + lacking
@@ -139,7 +148,7 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
         notes.append(f"The body's path stays as it is: none of {places} has location keys.")
 
     anchors = {bone: goal for bone, goal in goals.items() if can_shift[bone]}
-    free = _places(reading, list(goals), follows, joint_turns, anchors, object_shift)
+    free = _places(rig, heads, follows, joint_turns, anchors, object_shift)
     shifts, missed = {}, []
     for bone, goal in goals.items():
         delta = goal - free[bone]
@@ -148,14 +157,28 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
                 missed.append(rig.names[bone])
         elif everything or np.abs(delta).max() > NOTHING_HEIGHTS * height:
             turned_back = quaternion_rotate(quaternion_conjugate(_parent_turn(rig, bone, follows, joint_turns)), delta)
-            shifts[bone] = np.linalg.solve(_location_axes(reading, bone), turned_back[..., None])[..., 0]
+            shifts[bone] = _mapped(np.linalg.inv(_location_axes(reading, bone)), turned_back)
     if np.abs(object_shift).max() > NOTHING_HEIGHTS * height:
-        outside = reading.outside + np.zeros((frames, 3, 3))
-        shifts[OBJECT] = np.linalg.solve(outside, object_shift[..., None])[..., 0]
+        shifts[OBJECT] = _mapped(np.linalg.inv(reading.outside) @ stretch, object_shift)
     if missed:
         notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {_some(missed)}.")
     shifted = np.array(sorted(shifts), dtype=np.int64)
     return shifted, np.array([shifts[bone] for bone in sorted(shifts)]).reshape(len(shifted), frames, 3)
+
+
+def _mapped(matrices, vectors) -> np.ndarray:
+    """Vectors `[T, 3]` through matrices `[1 or T, 3, 3]`."""
+    return (matrices @ np.asarray(vectors, dtype=np.float64)[..., None])[..., 0]
+
+
+def _with_ancestors(parents, bones) -> list[int]:
+    """The bones and all above them, parents before their children."""
+    needed = set()
+    for bone in bones:
+        while bone >= 0 and bone not in needed:
+            needed.add(int(bone))
+            bone = parents[bone]
+    return sorted(needed)
 
 
 def _parent_turn(rig, bone, follows, joint_turns):
@@ -163,42 +186,32 @@ def _parent_turn(rig, bone, follows, joint_turns):
     return joint_turns[follows[rig.parents[bone]] if rig.parents[bone] >= 0 else -1]
 
 
-def _places(reading, bones, follows, joint_turns, anchors, shift):
-    """Where bones and all above them come to lie, `{bone: [T, 3]}` world, when nothing but turns moves them.
+def _places(rig, heads, follows, joint_turns, anchors, shift):
+    """Where bones come to lie, `{bone: [T, 3]}`, when nothing but turns moves them.
 
     Args:
-        anchors: `{bone: [T, 3]}` where bones are put instead; what is below them follows, they themselves aren't moved
-            in the result. shift: `[T, 3]` added to the roots.
+        heads: `{bone: [T, 3]}`, with all bones above, parents first. anchors: the same for bones that are put elsewhere;
+            what is below them follows, they themselves are given as they would lie. shift: `[T, 3]` added to the roots.
     """
-    rig, heads = reading.rig, reading.heads
-    needed = np.zeros(len(rig.names), dtype=bool)
-    for bone in bones:
-        while bone >= 0 and not needed[bone]:
-            needed[bone] = True
-            bone = rig.parents[bone]
     places = {}
-    for bone in np.flatnonzero(needed).tolist():  # parents come before their children
+    for bone, head in heads.items():
         parent = int(rig.parents[bone])
         if parent < 0:
-            places[bone] = heads[:, bone] + shift
+            places[bone] = head + shift
         else:
-            turn = _parent_turn(rig, bone, follows, joint_turns)
-            step = quaternion_rotate(turn, heads[:, bone] - heads[:, parent])
+            step = quaternion_rotate(_parent_turn(rig, bone, follows, joint_turns), head - heads[parent])
             places[bone] = anchors.get(parent, places[parent]) + step
     return places
 
 
 def _location_axes(reading, bone) -> np.ndarray:
-    """The matrices `[T, 3, 3]` that turn a bone's location into world metres in the source."""
+    """The matrices `[1 or T, 3, 3]` that turn a bone's location into the object's unscaled space."""
     rig = reading.rig
     parent = rig.parents[bone]
-    world = reading.world[:, :3, :3]
     if parent < 0:
-        linear = world
+        linear = split_rotation(reading.world[:, :3, :3])
     elif reading.linear is not None:
-        linear = world @ reading.linear[:, parent]
+        linear = split_rotation(reading.world[:, :3, :3]) @ reading.linear[:, parent]
     else:
-        stretch = world @ np.swapaxes(split_rotation(world), -1, -2)
-        linear = stretch @ quaternion_to_matrix(reading.rotations[:, parent].astype(np.float64))
-    axes = local_rest(rig)[bone, :3, :3] if rig.local_location[bone] else np.eye(3)
-    return (linear @ axes) + np.zeros((len(reading.frames), 3, 3))
+        linear = quaternion_to_matrix(reading.rotations[:, parent].astype(np.float64))
+    return linear @ local_rest(rig)[bone, :3, :3] if rig.local_location[bone] else linear
