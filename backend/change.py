@@ -47,8 +47,8 @@ def arrays_to_change(arrays) -> Change:
         raise ValueError(f"The change lacks {', '.join(missing)}.")
     frames, joints = arrays["rotation"].shape[:2]
     slides = len(arrays["slide_joints"])
-    shapes = {"rotation": (frames, joints, 3), "root": (frames, 3), "slide_joints": (slides,), "slide": (frames, slides, 3)}
-    for name, shape in shapes.items():
+    shapes = {"rotation": (frames, joints, 3), "root": (frames, 3), "slide_joints": (slides,)}
+    for name, shape in {**shapes, "slide": (frames, slides, 3)}.items():
         if arrays[name].shape != shape:
             raise ValueError(f"The change's {name} has shape {arrays[name].shape}, expected {shape}.")
         if not np.isfinite(arrays[name]).all():
@@ -83,7 +83,8 @@ def changed_positions(parents, positions, change: Change) -> np.ndarray:
 
 def apply_change(motion: Motion, change: Change) -> Motion:
     """The variation: the motion with the change on it."""
-    rotations = quaternion_multiply(rotvec_to_quaternion(change.rotation.astype(motion.rotations.dtype)), motion.rotations)
+    turns = rotvec_to_quaternion(change.rotation.astype(motion.rotations.dtype))
+    rotations = quaternion_multiply(turns, motion.rotations)
     positions = None
     if motion.positions is not None or len(change.slide_joints):
         positions = changed_positions(motion.skeleton.parents, joint_positions(motion), change)

@@ -11,6 +11,7 @@ import numpy as np
 from .rotations import (
     quaternion_conjugate,
     quaternion_multiply,
+    quaternion_normalize,
     quaternion_rotate,
     quaternion_to_matrix,
     quaternion_to_rotvec,
@@ -22,15 +23,16 @@ FOOT_HEIGHTS = 0.25  # nearer than this to the end of a limb, branches are toes 
 STIFFNESS_RAD = np.radians(4.0)  # a joint that the source holds still gives way as if the source turned it by this
 LOOSEST_RAD = np.radians(30.0)
 LARGEST_STEP_RAD = 0.5  # a single step of the solver turns no joint further
-HINGE_TURN_RAD = np.radians(5.0)  # a joint that turns this much,
-HINGE_RATIO = 2.5  # and this much more about one axis than about the others, shows its hinge; else the bend's plane does
+HINGE_PLANE = 0.95  # of the bend lies in one plane: a knee, an elbow
 HINGE_BEND_RAD = np.radians(4.0)
+HINGE_LOOSE_RAD = np.radians(10.0)  # at least, as LOOSEST_RAD is at most
+HINGE_PLAY_RAD = np.radians(1.0)  # STIFFNESS_RAD off the axis of a hinge
 STRAIGHTEST_RAD = np.radians(2.0)
 BEYOND_RAD = np.radians(30.0)  # a hinge bends this much beyond what the clip shows, but not through straight
 SOFT_RAD = np.radians(1.5)
 OFF_AXIS = 0.25  # of what a variation turns a hinge off its axis stays
 DAMPING = 1e-3  # of the mean mobility: what a straight limb lets through along itself
-STEPS = 6
+STEPS = 4
 REACH = 0.985  # of the bones' sum: a limb isn't stretched further than this, or than the source has it
 REACH_SOFT = 0.004  # of the bones' sum: width over which it slows down before that
 
@@ -78,8 +80,7 @@ def find_limbs(parents, offsets_heights, ends, slide_joints) -> list[Limb]:
     for top, mine in sorted(by_top.items()):
         shared = np.flatnonzero(ancestors[mine].all(axis=0) & ancestors[:, top])  # joints above all ends, top included
         unit = top if top in sliding else int(shared[-1])
-        chain = np.array([joint for joint in shared if joint != unit], dtype=np.int64) if unit != top else np.zeros(0, np.int64)
-        limbs.append(Limb(chain, unit, np.array(mine), top in sliding))
+        limbs.append(Limb(shared[shared < unit] if unit != top else shared[:0], unit, np.array(mine), top in sliding))
     return limbs
 
 
@@ -124,15 +125,16 @@ def limb_turning(limb: Limb, parents, rotations, places) -> Turning:
         bones = np.diff(places[:, [nodes[index - 1], joint, nodes[index + 1]]], axis=1)
         bones = quaternion_rotate(quaternion_conjugate(upper)[:, None], bones)
         normal = np.cross(bones[:, 0], bones[:, 1])
-        plane = normal.mean(axis=0)
-        turned = np.sqrt(np.maximum(values, 0))
-        if turned[2] > HINGE_TURN_RAD and turned[2] > HINGE_RATIO * turned[1]:
-            axis[index] = axes[:, 2] * np.where(axes[:, 2] @ plane < 0, -1.0, 1.0)
-        elif np.linalg.norm(plane) > 1e-9:
-            axis[index] = plane / np.linalg.norm(plane)
+        plane, bent = normal.mean(axis=0), np.linalg.norm(normal, axis=-1).mean()
+        if np.linalg.norm(plane) < max(HINGE_PLANE * bent, 1e-9):
+            continue
+        axis[index] = plane / np.linalg.norm(plane)
         bend = bend_angle(bones[:, 0], bones[:, 1], axis[index])
         # Without a bend in the clip nobody knows which way a straight limb gives.
         hinged[index] = np.quantile(bend, 0.9) > HINGE_BEND_RAD
+        if hinged[index]:
+            about = max(axis[index] @ spread[index] @ axis[index], HINGE_LOOSE_RAD**2)
+            spread[index] = about * np.outer(axis[index], axis[index]) + HINGE_PLAY_RAD**2 * np.eye(3)
         low[index] = min(max(bend.min() - BEYOND_RAD, STRAIGHTEST_RAD), bend.min())
         high[index] = bend.max() + BEYOND_RAD
     return Turning(spread, hinged, axis, low, high)
@@ -183,8 +185,13 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free) -> np.ndarray:
     goal = bones.sum(axis=1) + shifts
     axes = quaternion_to_matrix(uppers)
     mobility = axes @ (turning.spread * free[:, None, None]) @ axes.swapaxes(-1, -2)
-    current = bones
     start = _bends(bones, turning, uppers)
+    # The hinge that is bent and loose most takes the length first: a knee, not a straight wrist.
+    looseness = np.trace(turning.spread, axis1=1, axis2=2) ** 0.5 * np.sin(np.clip(np.median(start, axis=0), 0, 1.5))
+    looseness = np.where(turning.hinged & free, looseness, 0.0)
+    if free[0] and looseness.any():
+        turns = _bend_and_swing(bones, goal, turning, uppers, start, int(looseness.argmax()))
+    current = quaternion_rotate(turns, bones)
     for _ in range(STEPS):
         arms = np.cumsum(current[:, ::-1], axis=1)[:, ::-1]  # from each joint to the end
         error = goal - arms[:, 0]
@@ -201,12 +208,37 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free) -> np.ndarray:
             axis = quaternion_rotate(quaternion_multiply(turns[:, joint - 1], uppers[:, joint]), turning.axis[joint])
             bend = bend_angle(current[:, joint - 1], current[:, joint], axis)
             more = within_range(bend, start[:, joint], turning.low_rad[joint], turning.high_rad[joint]) - bend
-            turns[:, joint:] = quaternion_multiply(rotvec_to_quaternion(more[:, None] * axis)[:, None], turns[:, joint:])
+            bent = rotvec_to_quaternion(more[:, None] * axis)[:, None]
+            turns[:, joint:] = quaternion_multiply(bent, turns[:, joint:])
             current[:, joint:] = quaternion_rotate(turns[:, joint:], bones[:, joint:])
     return turns
 
 
-def hinge_turns(bones, turning: Turning, uppers, locals_, source_bones, source_uppers, source_locals, free) -> np.ndarray:
+def _bend_and_swing(bones, goal, turning, uppers, start, joint) -> np.ndarray:
+    """A first answer: the loosest hinge takes the length, as between two bones, and the top of the limb the direction.
+
+    Small turns alone don't find it for a limb that is nearly straight.
+    """
+    inner, outer = bones[:, :joint].sum(axis=1), bones[:, joint:].sum(axis=1)
+    axis = quaternion_rotate(uppers[:, joint], turning.axis[joint])
+    squares = (inner**2 + outer**2).sum(axis=-1)
+    product = np.linalg.norm(inner, axis=-1) * np.linalg.norm(outer, axis=-1)
+    angle = np.arccos(np.clip((inner * outer).sum(axis=-1) / product, -1.0, 1.0))
+    wanted = np.arccos(np.clip(((goal**2).sum(axis=-1) - squares) / (2 * product), -1.0, 1.0))
+    side = bend_angle(inner, outer, axis)
+    more = np.where(side < -HINGE_BEND_RAD, angle - wanted, wanted - np.where(side < 0, -angle, angle))
+    low, high = turning.low_rad[joint], turning.high_rad[joint]
+    more = within_range(start[:, joint] + more, start[:, joint], low, high) - start[:, joint]
+    turns = np.zeros((*bones.shape[:2], 4))
+    turns[..., 0] = 1
+    turns[:, joint:] = rotvec_to_quaternion(more[:, None] * axis)[:, None]
+    reached = inner + quaternion_rotate(turns[:, joint], outer)
+    lengths = np.linalg.norm(reached, axis=-1) * np.linalg.norm(goal, axis=-1)
+    swing = np.concatenate((lengths[:, None] + (reached * goal).sum(axis=-1)[:, None], np.cross(reached, goal)), axis=1)
+    return quaternion_multiply(quaternion_normalize(swing)[:, None], turns)
+
+
+def hinge_turns(bones, turning: Turning, uppers, locals_, source_bones, source_uppers, source_locals, free):
     """The turns that bring a varied chain back to its hinges, `[R, N, 4]` as in `reach_shifts`.
 
     What the variation turns off a hinge's axis is mostly taken back, and the bend stays in the source's range.
@@ -219,19 +251,73 @@ def hinge_turns(bones, turning: Turning, uppers, locals_, source_bones, source_u
     turns = np.zeros((*bones.shape[:2], 4))
     turns[..., 0] = 1
     for joint in np.flatnonzero(turning.hinged & free):
-        axis = turning.axis[joint]
-        away = quaternion_to_rotvec(quaternion_multiply(locals_[:, joint], quaternion_conjugate(source_locals[:, joint])))
+        axis, source_local, local = turning.axis[joint], source_locals[:, joint], locals_[:, joint]
+        away = quaternion_to_rotvec(quaternion_multiply(local, quaternion_conjugate(source_local)))
         off = away - (away @ axis)[:, None] * axis
-        kept = quaternion_multiply(rotvec_to_quaternion(away - (1 - OFF_AXIS) * off), source_locals[:, joint])
+        kept = quaternion_multiply(rotvec_to_quaternion(away - (1 - OFF_AXIS) * off), source_local)
         upper = quaternion_multiply(turns[:, joint - 1], uppers[:, joint])
         world = quaternion_multiply(upper, kept)
-        turn = quaternion_multiply(world, quaternion_conjugate(quaternion_multiply(uppers[:, joint], locals_[:, joint])))
-        inner, outer = quaternion_rotate(turns[:, joint - 1], bones[:, joint - 1]), quaternion_rotate(turn, bones[:, joint])
+        turn = quaternion_multiply(world, quaternion_conjugate(quaternion_multiply(uppers[:, joint], local)))
+        inner = quaternion_rotate(turns[:, joint - 1], bones[:, joint - 1])
+        outer = quaternion_rotate(turn, bones[:, joint])
         axis = quaternion_rotate(upper, axis)
         bend = bend_angle(inner, outer, axis)
         more = within_range(bend, source_bends[:, joint], turning.low_rad[joint], turning.high_rad[joint]) - bend
         turns[:, joint:] = quaternion_multiply(rotvec_to_quaternion(more[:, None] * axis), turn)[:, None]
     return turns
+
+
+def straighten_limb(rotation, limb, turning, source, places, varied, free) -> None:
+    """Bring a varied limb back to its hinges; written into `rotation [T, J, 3]`, a change.
+
+    Args:
+        source: Motion. places, varied: `[T, J, 3]`, source and variation. free: `[J]` bool, joints that may turn.
+    """
+    chain, parents = limb.chain, source.skeleton.parents
+    if not turning.hinged.any():
+        return
+    nodes, above = [*chain, limb.unit], parents[chain]
+    both = [*above, *chain]
+    turned = quaternion_multiply(rotvec_to_quaternion(rotation[:, both]), source.rotations[:, both])
+    uppers, source_uppers = turned[:, : len(chain)], source.rotations[:, above]
+    turns = hinge_turns(
+        np.diff(varied[:, nodes], axis=1),
+        turning,
+        uppers,
+        quaternion_multiply(quaternion_conjugate(uppers), turned[:, len(chain) :]),
+        np.diff(places[:, nodes], axis=1),
+        source_uppers,
+        quaternion_multiply(quaternion_conjugate(source_uppers), source.rotations[:, chain]),
+        free[chain],
+    )
+    _add_turns(rotation, slice(None), limb, turns, parents, free)
+
+
+def turn_limb(rotation, limb, turning, shift, rows, source, places, varied, free) -> None:
+    """Turn a limb so that its unit moves by `shift [T, 3]` in some rows; written into `rotation [T, J, 3]`, a change.
+
+    Args:
+        source, places, varied, free: as in `straighten_limb`.
+    """
+    if not len(limb.chain) or not len(rows):
+        return
+    parents, chain = source.skeleton.parents, limb.chain
+    bones = np.diff(varied[rows][:, [*chain, limb.unit]], axis=1)
+    distance = np.linalg.norm(places[rows, limb.unit] - places[rows, chain[0]], axis=-1)
+    above = parents[chain]
+    uppers = quaternion_multiply(rotvec_to_quaternion(rotation[rows][:, above]), source.rotations[rows][:, above])
+    turns = reach_shifts(bones, within_reach(shift[rows], bones, distance), turning, uppers, free[chain])
+    _add_turns(rotation, rows, limb, turns, parents, free)
+
+
+def _add_turns(rotation, rows, limb, turns, parents, free) -> None:
+    """Turns `[R, N, 4]` of a limb's chain for it and all that hangs on it, but for a foot, which stays as it is."""
+    ancestors = ancestor_matrix(parents) > 0
+    kept = ancestors[:, limb.unit] if free[limb.unit] else np.zeros(len(parents), dtype=bool)
+    for joint in np.flatnonzero(ancestors[:, limb.chain[0]] & ~kept):
+        turn = turns[:, np.flatnonzero(ancestors[joint, limb.chain])[-1]]
+        before = rotvec_to_quaternion(rotation[rows, joint])
+        rotation[rows, joint] = quaternion_to_rotvec(quaternion_multiply(turn, before))
 
 
 def _bends(bones, turning, uppers) -> np.ndarray:
