@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .features import smooth_frames
 from .rotations import (
     quaternion_conjugate,
     quaternion_multiply,
@@ -32,7 +33,8 @@ BEYOND_RAD = np.radians(30.0)  # a hinge bends this much beyond what the clip sh
 SOFT_RAD = np.radians(1.5)
 OFF_AXIS = 0.25  # of what a variation turns a hinge off its axis stays
 DAMPING = 1e-3  # of the mean mobility: what a straight limb lets through along itself
-STEPS = 4
+STEPS = 3
+SETTLE_S = 0.05  # smoothing of a first answer
 REACH = 0.985  # of the bones' sum: a limb isn't stretched further than this, or than the source has it
 REACH_SOFT = 0.004  # of the bones' sum: width over which it slows down before that
 
@@ -173,12 +175,13 @@ def within_reach(shifts, bones, source_distance) -> np.ndarray:
     return shifts + goal * (shorter / np.maximum(distance, 1e-9) - 1)[:, None]
 
 
-def reach_shifts(bones, shifts, turning: Turning, uppers, free) -> np.ndarray:
+def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, sigma) -> np.ndarray:
     """The turns of a chain's bones that shift its end, `[R, N, 4]` world quaternions, outer ones including inner ones.
 
     Args:
         bones: `[R, N, 3]` from joint to joint, world, top first. shifts: `[R, 3]`, where the end is to go.
         uppers: `[R, N, 4]` world rotations of the joints' parents. free: `[N]` bool, joints that may turn.
+        rows: `[R]` of the clip. sigma: rows over which the answers are smoothed on the way.
     """
     turns = np.zeros((*bones.shape[:2], 4))
     turns[..., 0] = 1
@@ -187,10 +190,24 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free) -> np.ndarray:
     mobility = axes @ (turning.spread * free[:, None, None]) @ axes.swapaxes(-1, -2)
     start = _bends(bones, turning, uppers)
     # The hinge that is bent and loose most takes the length first: a knee, not a straight wrist.
-    looseness = np.trace(turning.spread, axis1=1, axis2=2) ** 0.5 * np.sin(np.clip(np.median(start, axis=0), 0, 1.5))
-    looseness = np.where(turning.hinged & free, looseness, 0.0)
+    usual = np.median(start, axis=0)
+    looseness = np.trace(turning.spread, axis1=1, axis2=2) ** 0.5 * np.sin(np.clip(usual, 0.0, 0.5 * np.pi))
+    looseness = np.where(turning.hinged & free & (usual > STRAIGHTEST_RAD), looseness, 0.0)
     if free[0] and looseness.any():
         turns = _bend_and_swing(bones, goal, turning, uppers, start, int(looseness.argmax()))
+    turns = _settle(turns, bones, goal, mobility, turning, uppers, free, start)
+    if turning.hinged[1:].all():
+        return turns
+    # With a ball joint in the middle, a limb that is nearly straight may give way to different sides from row to row:
+    # once more, from the answers smoothed over time.
+    cuts = np.concatenate(([0], np.flatnonzero(np.diff(rows) > 1) + 1, [len(rows)]))
+    turns = quaternion_to_rotvec(turns)
+    turns = np.concatenate([smooth_frames(turns[a:b], sigma, -3) for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
+    return _settle(rotvec_to_quaternion(turns), bones, goal, mobility, turning, uppers, free, start)
+
+
+def _settle(turns, bones, goal, mobility, turning, uppers, free, start) -> np.ndarray:
+    """Damped least squares from `turns` on."""
     current = quaternion_rotate(turns, bones)
     for _ in range(STEPS):
         arms = np.cumsum(current[:, ::-1], axis=1)[:, ::-1]  # from each joint to the end
@@ -306,7 +323,8 @@ def turn_limb(rotation, limb, turning, shift, rows, source, places, varied, free
     distance = np.linalg.norm(places[rows, limb.unit] - places[rows, chain[0]], axis=-1)
     above = parents[chain]
     uppers = quaternion_multiply(rotvec_to_quaternion(rotation[rows][:, above]), source.rotations[rows][:, above])
-    turns = reach_shifts(bones, within_reach(shift[rows], bones, distance), turning, uppers, free[chain])
+    shift = within_reach(shift[rows], bones, distance)
+    turns = reach_shifts(bones, shift, turning, uppers, free[chain], rows, SETTLE_S * source.fps)
     _add_turns(rotation, rows, limb, turns, parents, free)
 
 
