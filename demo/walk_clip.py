@@ -81,19 +81,25 @@ class Animator:
 
     def key(self, frame: int, bones, held_hips=None) -> None:
         """Keys the bones in that frame's pose; `held_hips` (change, place) are what the hips' curves have there."""
-        changes, hips = self.pose(frame, held_hips)
-        for name in bones:
+        rotations, location = self.channels(frame, bones, held_hips)
+        for name, basis in rotations.items():
             pose_bone = self.armature.pose.bones[name]
-            parent = self.parents[name]
-            turned_by = relative(changes[parent], changes[name]) if parent else changes[name]
-            basis = chain(relative(self.rest[name], turned_by), self.rest[name])
             self.set_rotation(pose_bone, basis)
-            if parent is None:
-                inverse = self.rest[name] * [1, -1, -1, -1]
-                pose_bone.location = turned(inverse, hips - self.heads[name])
+            if self.parents[name] is None:
+                pose_bone.location = location
                 pose_bone.keyframe_insert("location", frame=frame, group=name, keytype=key_type(frame))
             channel = "rotation_quaternion" if pose_bone.rotation_mode == "QUATERNION" else "rotation_euler"
             pose_bone.keyframe_insert(channel, frame=frame, group=name, keytype=key_type(frame))
+
+    def channels(self, frame: float, bones, held_hips=None):
+        """The bones' own rotations in the pose of that frame, and the hips' location."""
+        changes, hips = self.pose(frame, held_hips)
+        rotations = {}
+        for name in bones:
+            parent = self.parents[name]
+            turned_by = relative(changes[parent], changes[name]) if parent else changes[name]
+            rotations[name] = chain(relative(self.rest[name], turned_by), self.rest[name])
+        return rotations, turned(self.rest["spine"] * [1, -1, -1, -1], hips - self.heads["spine"])
 
     def set_rotation(self, pose_bone, basis) -> None:
         """Sets a rotation in the bone's own mode, without sign jumps or flips."""
