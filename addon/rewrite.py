@@ -19,7 +19,7 @@ from .backend.rotations import (
     quaternion_to_rotvec,
     rotvec_to_quaternion,
 )
-from .curves import OBJECT, rotation_channel
+from .curves import CHANNEL_SIZE, OBJECT, rotation_channel
 
 NOTHING_RAD = 1e-7  # a smaller turn over a whole curve leaves the curve as it is
 NOTHING_HEIGHTS = 1e-7  # the same for a shift
@@ -72,6 +72,11 @@ def plan_change(reading, change: Change, everything: bool = False) -> Plan:
     happens = np.abs(turns).max(axis=(1, 2), initial=0.0) > NOTHING_RAD
     happens |= everything
     shifted, shifts = _plan_shifts(reading, change, follows, joint_turns, everything, notes)
+    kinds = [(int(bone), rotation_channel(rig.modes[bone])) for bone in turned[happens]]
+    kinds += [(int(bone), "location") for bone in shifted]
+    partial = [rig.names[b] for b, kind in kinds if b != OBJECT and len(reading.channels.rows(b, kind)) < CHANNEL_SIZE[kind]]
+    if partial:
+        notes.append(f"{len(partial)} bones have keys on some axes only, and move along those alone: {_some(partial)}.")
     ruled = [rig.names[bone] for bone in choice.bones[rig.ruled[choice.bones]]]
     if ruled and np.abs(change.rotation).max(initial=0.0) > NOTHING_RAD:
         notes.append(f"{len(ruled)} joints are turned by constraints and go where those put them: {_some(ruled)}.")
