@@ -10,8 +10,9 @@ import numpy as np
 
 from .change import Change, changed_positions
 from .features import smooth_frames
-from .limbs import REACH, find_limbs, limb_turning, straighten_limb, turn_limb
+from .limbs import find_limbs, limb_points
 from .motion import Motion, joint_positions
+from .reach import REACH, limb_turning, straighten_limb, turn_limb
 from .rests import cover, ease_from, find_rests, flatten_feet, needed_shift, runs
 from .skeleton import ancestor_matrix, leaf_distances, parent_rows, skeleton_height
 
@@ -124,15 +125,16 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
         move_root: whether the root may be shifted along x, y and z; give (False, False, True) to keep its path.
     """
     contacts, free = np.asarray(contacts, dtype=bool), np.asarray(free, dtype=bool)
-    if not contacts.any() or not free.any():
+    if not free.any() or not (contacts.any() or len(change.slide_joints)):
         return change
     parents, fps, height_m = source.skeleton.parents, source.fps, skeleton_height(source.skeleton)
     places = np.asarray(joint_positions(source), dtype=np.float64)
     pinned = np.zeros(source.frames, dtype=bool) if weight is None else np.asarray(weight) <= 0
     original, rotation = change, change.rotation.astype(np.float64)
-    limbs = _bearing_limbs(parents, places / height_m, contacts, change.slide_joints)
+    ends = _bearing_ends(parents, places / height_m, contacts)
+    limbs = find_limbs(source, places / height_m, ends, change.slide_joints)
     limbs = [limb for limb in limbs if limb.slides or free[limb.chain].any()]
-    turnings = [limb_turning(limb, parents, source.rotations, places) for limb in limbs]
+    turnings = [limb_turning(limb, parents, source.rotations, limb_points(limb, places)) for limb in limbs]
 
     def vary():
         return changed_positions(parents, places, replace(change, rotation=rotation))
@@ -148,9 +150,11 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
     varied = vary()
     shifts = [needed_shift(limb, rest, contacts, places, varied, fps) for limb, rest in pairs]
     if free[0] and limbs:
-        help_root = _root_shift(rests, shifts, fps) * move_root
+        points = [limb_points(limb, places, varied, rotation) for limb in limbs]
+        goals = [varied[:, limb.unit] + shift for limb, shift in zip(limbs, shifts, strict=True)]
+        help_root = _root_shift(limbs, rests, goals, points, fps) * move_root
         if move_root[2]:
-            help_root[:, 2] -= _root_drop(limbs, rests, shifts, help_root, places, varied, fps)
+            help_root[:, 2] -= _root_drop(limbs, rests, goals, points, help_root, places, fps)
         if pinned.any():
             help_root *= ease_from(pinned, PIN_S * fps)[:, None]
         change = replace(change, root=change.root + help_root)
@@ -161,42 +165,51 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
     for limb, turning, shift in zip(limbs, turnings, shifts, strict=True):
         if limb.slides:
             slide[:, np.flatnonzero(change.slide_joints == limb.unit)[0]] += shift
-        else:
-            rows = np.flatnonzero(np.linalg.norm(shift, axis=-1) > SMALLEST_SHIFT * height_m)
-            turn_limb(rotation, limb, turning, shift, rows, source, places, varied, free)
+        gap = varied[:, limb.unit] + shift - limb_points(limb, places, varied, rotation)[:, -1]
+        rows = np.flatnonzero(np.linalg.norm(gap, axis=-1) > SMALLEST_SHIFT * height_m)
+        turn_limb(rotation, limb, turning, gap, rows, source, places, varied, free)
     root = change.root.copy()
     for array, before in ((rotation, original.rotation), (slide, original.slide), (root, original.root)):
         array[pinned] = before[pinned]
     return Change(rotation.astype(np.float32), root.astype(np.float32), change.slide_joints, slide.astype(np.float32))
 
 
-def _bearing_limbs(parents, positions, contacts, slide_joints):
-    """The limbs that rest at some time, or come near to where others rest; `positions [T, J, 3]` in heights."""
+def _bearing_ends(parents, positions, contacts) -> np.ndarray:
+    """The joints that rest at some time, or come near to where others rest; `positions [T, J, 3]` in heights."""
+    resting = np.flatnonzero(contacts.any(axis=0))
+    if not len(resting):
+        return resting
     heights = positions[..., 2]
     ends, _ = _limb_ends(parents, positions)
     low = ends[heights[:, ends].min(axis=0) < heights[contacts].min() + LOW_HEIGHTS]
-    steps = np.linalg.norm(positions - positions[:, parent_rows(parents)], axis=-1).mean(axis=0)
-    return find_limbs(parents, steps, np.union1d(np.flatnonzero(contacts.any(axis=0)), low), slide_joints)
+    return np.union1d(resting, low)
 
 
-def _root_shift(rests, shifts, fps) -> np.ndarray:
-    """How the root follows what the resting limbs need on average, smoothly, `[T, 3]` metres."""
-    amounts = [rest.amount[:, None] for rest in rests]
-    needed = sum(amount * shift for amount, shift in zip(amounts, shifts, strict=True))
-    shift = smooth_frames(needed, ROOT_SIGMA_S * fps) / (smooth_frames(sum(amounts), ROOT_SIGMA_S * fps) + 0.1)
+def _root_shift(limbs, rests, goals, points, fps) -> np.ndarray:
+    """How the root follows what the resting limbs need on average, smoothly, `[T, 3]` metres.
+
+    Args:
+        goals: for each limb where its end is to be, `[T, 3]`. points: for each limb `limb_points`, `[T, N + 1, 3]`.
+    """
+    needed, amounts = np.zeros_like(goals[0]), np.zeros((len(goals[0]), 1))
+    for limb, rest, goal, joints in zip(limbs, rests, goals, points, strict=True):
+        if len(limb.chain):
+            needed += rest.amount[:, None] * (goal - joints[:, -1])
+            amounts += rest.amount[:, None]
+    shift = smooth_frames(needed, ROOT_SIGMA_S * fps) / (smooth_frames(amounts, ROOT_SIGMA_S * fps) + 0.1)
     return shift * (ROOT_SHARE, ROOT_SHARE, 1.0)
 
 
-def _root_drop(limbs, rests, shifts, help_root, places, varied, fps) -> np.ndarray:
+def _root_drop(limbs, rests, goals, points, help_root, places, fps) -> np.ndarray:
     """How far the root has to come down, smoothly, for resting limbs to reach the floor, `[T]` metres."""
     drop = np.zeros(len(places))
-    for limb, rest, shift in zip(limbs, rests, shifts, strict=True):
+    for limb, rest, goal, joints in zip(limbs, rests, goals, points, strict=True):
         if len(limb.chain):
-            length = np.linalg.norm(np.diff(varied[:, [*limb.chain, limb.unit]], axis=1), axis=-1).sum(axis=1)
+            length = np.linalg.norm(np.diff(joints, axis=1), axis=-1).sum(axis=1)
             span = np.linalg.norm(places[:, limb.unit] - places[:, limb.chain[0]], axis=-1)
             span = np.maximum(REACH * length, span)
-            goal = varied[:, limb.unit] + shift - varied[:, limb.chain[0]] - help_root
-            level = (goal[:, :2] ** 2).sum(axis=1)
-            down = -goal[:, 2] - np.sqrt(np.maximum(span**2 - level, (0.5 * span) ** 2))
+            step = goal - joints[:, 0] - help_root
+            level = (step[:, :2] ** 2).sum(axis=1)
+            down = -step[:, 2] - np.sqrt(np.maximum(span**2 - level, (0.5 * span) ** 2))
             drop = np.maximum(drop, down * rest.amount)
     return cover(drop, ROOT_SIGMA_S * fps)
