@@ -209,6 +209,8 @@ class Client:
                         results.append(event)
                     elif progress is not None:
                         progress(event.head["fraction"], event.head["text"])
+                if job.finished and not (results and results[-1].kind in FINAL_EVENTS):
+                    raise RuntimeError(f"The end of the job '{job.request}' was taken by an earlier poll or wait.")
         except BaseException:  # Ctrl-C, or the caller's progress failed: nobody will ask for the result any more
             self.cancel(job)
             raise

@@ -52,9 +52,10 @@ class BackendProcess:
         self.inbox = queue.SimpleQueue()  # Message, and at last one ProcessEnd
         self._outbox = queue.SimpleQueue()  # lists of buffers; None closes the pipe
         self._log, self._wake = log, wake
-        work = (self._read, self._write, self._keep_log)
+        work = (self._keep_log, self._write, self._read)
         self._threads = [threading.Thread(target=target, daemon=True) for target in work]
-        for thread in self._threads:
+        self._log_keeper = self._threads[0]
+        for thread in self._threads:  # the reader last: it waits for the log's last lines
             thread.start()
 
     def send(self, buffers) -> None:
@@ -87,8 +88,9 @@ class BackendProcess:
                         self.answered.add(message.head.get("id"))
                     self.inbox.put(message)
                     self._wake.set()
-            except ProtocolError as error:
-                self.kill(f"The backend sent something that isn't an answer: {error}")
+            except (ProtocolError, MemoryError, OSError) as error:
+                why = str(error) or "Memory ran out."
+                self.kill(f"The backend's answer can't be read. {why} Click again to start it afresh.")
                 self._log.append(f"Also on its output: {quote_bytes(stdout.read() or b'')}")
         try:
             status = self.popen.wait(EXIT_S)
@@ -96,7 +98,7 @@ class BackendProcess:
             self.popen.kill()
             status = self.popen.wait()
         self._outbox.put(None)
-        self._threads[-1].join(EXIT_S)  # so that its last words are in the log
+        self._log_keeper.join(EXIT_S)  # so that its last words are in the log
         self.inbox.put(ProcessEnd(status, self.reason))
         self._wake.set()
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import sys
+import time
 import traceback
 from collections import OrderedDict
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from . import variation
 from .change import change_to_arrays
+from .engines import load_engine
 from .errors import UserError
 from .motion import arrays_to_motion
 from .process import memory_mb
@@ -26,6 +28,9 @@ KEPT_ENCODINGS = 4
 MAX_VARIATIONS = 64  # of one request
 ENCODE_SHARE = 0.3  # of the progress bar, where a resampling has to encode first
 SHIPPED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "motion_variations.safetensors"
+MIN_FRAMES = 2
+RECONSTRUCTION_FIGURES = ("joint_mm", "joint_heights", "rotation_world_deg", "rotation_local_deg")
+NO_MEMORY = "There isn't enough memory for this motion. Close other programs or choose a shorter range."
 MOTION_ARRAYS = ("parents", "rest", "fps", "root_positions", "rotations", "positions")
 
 
@@ -44,6 +49,7 @@ class Jobs:
         self.checkpoint = Path(checkpoint or SHIPPED_CHECKPOINT)
         self._model = None
         self._problem = None  # why there is no model, as a sentence
+        self._notice = None  # what the user should know of how it runs
         self._encodings = OrderedDict()  # digest -> Encoding, the last used at the end
 
     def prepare(self) -> None:
@@ -74,7 +80,9 @@ class Jobs:
     def _load(self, device):
         """Read the checkpoint onto a device, with every foreseeable failure as a sentence."""
         try:
-            return variation.load_model(self.checkpoint, self.engine, device)
+            load_engine(self.engine).choose_device(device)
+        except ValueError as error:
+            raise UserError(f"{error} Choose another device in the preferences.") from None
         except ImportError as error:
             if self.engine != "torch" or error.name != "torch":
                 raise
@@ -82,6 +90,8 @@ class Jobs:
                 f"The Python {sys.executable} has no torch. Install torch there, name another Python in the "
                 "preferences, or choose the numpy engine."
             ) from None
+        try:
+            return variation.load_model(self.checkpoint, self.engine, device)
         except FileNotFoundError:
             raise UserError(f"There is no checkpoint {self.checkpoint}. Install the extension again.") from None
         except OSError as error:
@@ -103,6 +113,7 @@ class Jobs:
             "memory_mb": round(memory_mb(), 1),
             "checkpoint": self._model and {"name": self.checkpoint.name, "version": self._model.version},
             "problem": self._problem,
+            "notice": self._notice,
             "encodings": len(self._encodings),
             "pid": os.getpid(),
             "protocol": VERSION,
@@ -121,30 +132,32 @@ class Jobs:
         Raises:
             UserError: something that the user can put right. Cancelled: the user stopped it.
         """
+        started_s = time.perf_counter()
         report(0.0, "Reading the motion")
         try:
-            return getattr(self, f"_{request}")(message, report, send)
-        except MemoryError:
-            sentence = "There isn't enough memory for this motion. Close other programs or choose a shorter range."
-            raise UserError(sentence) from None
+            head, arrays = getattr(self, f"_{request}")(message, report, send)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise UserError(NO_MEMORY) from None
+        return {**head, "seconds": time.perf_counter() - started_s, "notice": self._notice}, arrays
 
     def _encode(self, message, report, send) -> tuple[dict, dict]:
         """The request `encode`: how well the model knows the motion."""
-        encoding = self._encoding(message, report)
-        return self._figures(encoding), {}
+        return _figures(self._encoding(message, _digest(message), report)), {}
 
     def _reconstruct(self, message, report, send) -> tuple[dict, dict]:
         """The request `reconstruct`: the change from the source to what the model makes of it."""
-        encoding = self._encoding(message, report)
-        return self._figures(encoding), change_to_arrays(variation.reconstruction_change(encoding))
+        encoding = self._encoding(message, _digest(message), report)
+        return _figures(encoding), change_to_arrays(variation.reconstruction_change(encoding))
 
     def _resample(self, message, report, send) -> tuple[dict, dict]:
         """The request `resample`: one change for every seed."""
-        settings, seeds = _settings(message.head), _seeds(message.head)
-        known = _digest(message) in self._encodings
-        first = 0.0 if known else ENCODE_SHARE
-        encoding = self._encoding(message, lambda fraction, text: report(first * fraction, text))
-        selected, pinned = (_flags(message, name) for name in ("selected", "pinned"))
+        settings, seeds, digest = _settings(message.head), _seeds(message.head), _digest(message)
+        first = 0.0 if digest in self._encodings else ENCODE_SHARE
+        encoding = self._encoding(message, digest, lambda fraction, text: report(first * fraction, text))
+        frames, joints = encoding.motion.rotations.shape[:2]
+        selected, pinned = _flags(message, "selected", joints), _flags(message, "pinned", frames)
         changes = []
         for index, seed in enumerate(seeds):
             title = f"Variation {index + 1} of {len(seeds)}"
@@ -152,30 +165,62 @@ class Jobs:
             def report_one(fraction, text, index=index, title=title):
                 report(first + (1 - first) * (index + fraction) / len(seeds), f"{title}: {text}")
 
+            def vary(seed=seed, report_one=report_one):
+                encoding = self._encoding(message, digest, report_one)
+                return variation.vary(self.model(), encoding, settings, seed, report_one, selected, pinned)
+
             report_one(0.0, "sampling")
-            change = variation.vary(self.model(), encoding, settings, seed, report_one, selected, pinned)
+            change = self._within_memory(vary, report_one)
             degrees = float(np.degrees(np.linalg.norm(change.rotation, axis=-1)).mean())
             changes.append(degrees)
             send({"index": index, "seed": seed, "change_deg": degrees}, change_to_arrays(change))
         return {"change_deg": changes}, {}
 
-    def _encoding(self, message, report):
+    def _encoding(self, message, digest, report):
         """The motion's encoding, from the few that are kept or made now."""
-        digest = _digest(message)
         if digest not in self._encodings:
             try:
                 motion = arrays_to_motion(message.arrays)
             except ValueError as error:
                 raise UserError(f"{error} Check the keys of the action.") from None
-            self._encodings[digest] = variation.encode_motion(self.model(), motion, report)
+            if motion.frames < MIN_FRAMES:
+                raise UserError(f"The motion has {motion.frames} frame; {MIN_FRAMES} or more are needed.")
+            self._encodings[digest] = self._within_memory(
+                lambda: variation.encode_motion(self.model(), motion, report), report
+            )
             while len(self._encodings) > KEPT_ENCODINGS:
                 self._encodings.popitem(last=False)
         self._encodings.move_to_end(digest)
         return self._encodings[digest]
 
-    def _figures(self, encoding) -> dict:
-        """What the panel says of an encoding."""
-        return variation.reconstruction_figures(encoding)
+    def _within_memory(self, work, report):
+        """What `work` returns; where a GPU runs out of memory, it is done again on the CPU, which then stays."""
+        try:
+            return work()
+        except (MemoryError, RuntimeError) as error:  # torch has had both kinds
+            if not _is_out_of_memory(error) or str(self.model().device) == "cpu":
+                raise
+        # Outside of the handler: the error's traceback has kept the tensors alive.
+        engine, words = self.model().engine, self.model().device_words
+        self._model, self.device = None, "cpu"
+        self._encodings.clear()
+        engine.release_memory()
+        self._notice = f"{words} ran out of memory; the CPU does the work until the backend is restarted."
+        report(0.0, self._notice)
+        return work()
+
+
+def _is_out_of_memory(error) -> bool:
+    """Whether an error of numpy or torch says that memory ran out, on whatever device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _figures(encoding) -> dict:
+    """What the panel says of an encoding."""
+    figures = variation.reconstruction_figures(encoding)
+    known = {name: figures.pop(name) for name in RECONSTRUCTION_FIGURES}
+    return {**figures, "duration_s": (encoding.motion.frames - 1) / encoding.motion.fps, "reconstruction": known}
 
 
 def _digest(message) -> bytes:
@@ -216,7 +261,13 @@ def _seeds(head) -> list[int]:
     return seeds
 
 
-def _flags(message, name):
-    """An optional array of flags as bool, or None."""
+def _flags(message, name, count):
+    """An optional array of `count` flags as bool, or None.
+
+    Raises:
+        ValueError: there are more or fewer.
+    """
     array = message.arrays.get(name)
+    if array is not None and array.shape != (count,):
+        raise ValueError(f"The flags '{name}' have shape {array.shape}, expected {(count,)}.")
     return None if array is None else array.astype(bool)

@@ -63,8 +63,8 @@ class Server:
         try:
             while (message := read_message(self._source)) is not None:
                 self._receive(message)
-        except ProtocolError as error:
-            self._wake.put(error)
+        except (ProtocolError, MemoryError) as error:  # memory: for a message that is too large for this machine
+            self._wake.put(ProtocolError(str(error) or "Memory ran out for a message."))
             return
         except OSError as error:  # the stream broke: the client is gone
             print(f"The client's stream broke: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Messages on byte streams: both ends joined by bytes, in whole and in pieces, and what a broken stream says.
 
-    python -m pytest tests/plain/test_protocol.py
+python -m pytest tests/plain/test_protocol.py
 """
 
 import io

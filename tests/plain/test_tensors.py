@@ -1,6 +1,6 @@
 """Named arrays and their bytes: round trips, the safetensors package as the judge, and everything that can be broken.
 
-    python -m pytest tests/plain/test_tensors.py
+python -m pytest tests/plain/test_tensors.py
 """
 
 import json
