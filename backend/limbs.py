@@ -7,7 +7,8 @@ import numpy as np
 from .rotations import quaternion_conjugate, quaternion_rotate, rotvec_to_quaternion
 from .skeleton import LIMB_HEIGHTS, ancestor_matrix, leaf_distances, parent_rows
 
-TIED_HEIGHTS = 0.02  # a leg whose last bone keeps its detached foot this still goes with it
+TIED_HEIGHTS = 0.015  # a leg goes with the detached foot that moves less than this in the axes of its last bone,
+TIED_SHARE = 0.3  # and less than this share of what the foot moves in the body's
 FOOT_HEIGHTS = 0.25  # nearer than this to the end of a limb, branches are toes and fingers, not limbs
 
 
@@ -79,10 +80,12 @@ def _followers(source, places_heights, ancestors, reaches, sliding) -> dict[int,
             continue
         seen = quaternion_rotate(inverse, places_heights[:, [foot]] - places_heights)
         moves = np.linalg.norm(seen.std(axis=0), axis=-1)
-        moves[ancestors[:, foot] | ancestors[foot]] = np.inf
-        moves[list(sliding)] = np.inf
-        if moves.min() < TIED_HEIGHTS:
-            followers[foot] = int(moves.argmin())
+        score = moves + TIED_HEIGHTS * np.linalg.norm(seen.mean(axis=0), axis=-1)  # the nearest, where all nearly rest
+        score[ancestors[:, foot] | ancestors[foot]] = np.inf
+        score[list(sliding)] = np.inf
+        best = int(score.argmin())
+        if np.isfinite(score[best]) and moves[best] < min(TIED_HEIGHTS, TIED_SHARE * moves[0]):
+            followers[foot] = best
     return followers
 
 
