@@ -18,7 +18,7 @@ from .backend.skeleton import (
 
 SAMPLE_FRAMES = 200  # enough to see which bones move
 RIGID_HEIGHTS = 1e-6  # joints that kinematics without slides puts this near to their places are rigid
-MIN_SCALE = 1e-9
+MIN_SCALE = 1e-6  # a bone scaled below this is hidden, and its matrix doesn't say how it is turned
 # Constraints after which a bone's own rotation keys no longer say how it is turned.
 RULING_CONSTRAINTS = {
     "ACTION", "ARMATURE", "CAMERA_SOLVER", "COPY_ROTATION", "COPY_TRANSFORMS", "DAMPED_TRACK", "FOLLOW_TRACK",
@@ -140,21 +140,23 @@ def levels(parents) -> list[np.ndarray]:
 
 
 def split_rotation(linear) -> np.ndarray:
-    """The rotations `[..., 3, 3]` in matrices that also scale, shear or mirror (the polar factor; a mirrored one turned over).
+    """The rotations `[..., 3, 3]` in matrices that also scale, shear or mirror: the polar factor, a mirrored one turned over.
 
-    Raises:
-        MotionError: a matrix squeezes space flat.
+    Meaningless where a matrix squeezes space flat; see `is_flat`.
     """
     lengths = np.linalg.norm(linear, axis=-2, keepdims=True)
-    if not (lengths > MIN_SCALE).all():
-        raise MotionError("A bone or the armature object is scaled to zero. Give it some scale and try again.")
-    rotations = linear / lengths
+    rotations = linear / np.maximum(lengths, 1e-30)
     products = np.abs(np.swapaxes(rotations, -1, -2) @ rotations - np.eye(3)).max(axis=(-1, -2))
     sheared = products > 1e-5
     if sheared.any():
         u, _, v = np.linalg.svd(linear[sheared])
         rotations[sheared] = u @ v
     return rotations * np.sign(np.linalg.det(rotations))[..., None, None]
+
+
+def is_flat(linear) -> np.ndarray:
+    """Which matrices `[..., 3, 3]` of bones have an axis scaled to nothing, `[...]` bool."""
+    return (np.linalg.norm(linear, axis=-2) < MIN_SCALE).any(axis=-1)
 
 
 def joint_choice(rig: Rig, rotations, heads, keyed) -> JointChoice:

@@ -5,7 +5,7 @@ The loops go over the depth of the bone tree and over blocks of frames, never ov
 
 import numpy as np
 
-from .armature import Rig, levels, local_rest, split_rotation
+from .armature import Rig, is_flat, levels, local_rest, split_rotation
 from .backend.rotations import matrix_to_quaternion, quaternion_to_matrix
 from .curves import OBJECT, channel_values, own_rotations
 
@@ -98,9 +98,12 @@ def pose_matrices(rig: Rig, turns, shifts, scales):
     return linear, heads
 
 
-def linear_to_quaternions(linear) -> np.ndarray:
-    """The rotations `[..., 4]` in matrices that may scale."""
-    return matrix_to_quaternion(split_rotation(linear))
+def linear_to_quaternions(linear, instead=None) -> np.ndarray:
+    """The rotations `[T, N, 4]` in matrices that may scale; `instead` for those that squeeze space flat."""
+    rotations = matrix_to_quaternion(split_rotation(linear))
+    if instead is None:
+        return rotations
+    return np.where(is_flat(linear)[..., None], instead, rotations)
 
 
 def is_scaled(linear) -> bool:
@@ -130,7 +133,8 @@ def poses_from_channels(rig: Rig, channels, basis):
     if "scale" not in channels.kinds and np.abs(basis["scale"][:-1] - 1).max() <= UNIT_SCALE:
         return *pose_quaternions(rig, turns, shifts), None
     linear, heads = pose_matrices(rig, turns, shifts, channel_values(channels, basis, "scale", rows))
-    return linear_to_quaternions(linear), heads, linear.astype(np.float32)
+    unscaled = pose_quaternions(rig, turns, shifts)[0] if is_flat(linear).any() else None
+    return linear_to_quaternions(linear, unscaled), heads, linear.astype(np.float32)
 
 
 def object_matrices(channels, basis, mode) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .armature import local_rest, split_rotation
+from .armature import MIN_SCALE, local_rest, split_rotation
 from .backend.change import Change
 from .backend.motion import joint_positions
 from .backend.rotations import (
@@ -162,7 +162,9 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
                 missed.append(rig.names[bone])
         elif everything or np.abs(delta).max() > NOTHING_HEIGHTS * height:
             turned_back = quaternion_rotate(quaternion_conjugate(_parent_turn(rig, bone, follows, joint_turns)), delta)
-            shifts[bone] = _mapped(np.linalg.inv(_location_axes(reading, bone)), turned_back)
+            axes = _location_axes(reading, bone)
+            invert = np.linalg.pinv if (np.abs(np.linalg.det(axes)) < MIN_SCALE**3).any() else np.linalg.inv
+            shifts[bone] = _mapped(invert(axes), turned_back)
     if np.abs(object_shift).max() > NOTHING_HEIGHTS * height:
         shifts[OBJECT] = _mapped(np.linalg.inv(reading.outside) @ stretch, object_shift)
     if missed:

@@ -570,6 +570,7 @@ def _evaluated_poses(armature, rig, action, slot, scene, frames):
     rotations, heads = np.empty((count, len(rig.names), 4)), np.empty((count, len(rig.names), 3))
     linear = np.empty((count, len(rig.names), 3, 3), dtype=np.float32)
     world, outside = np.empty((count, 4, 4)), np.empty((count, 3, 3))
+    rest_turns = linear_to_quaternions(rig.rest[:, :3, :3])
     done = 0
     while done < count:
         try:
@@ -589,7 +590,7 @@ def _evaluated_poses(armature, rig, action, slot, scene, frames):
         matrices = np.stack(raw).reshape(done - start, -1, 4, 4).swapaxes(2, 3)[:, rig.pose_rows].astype(np.float64)
         if not np.isfinite(matrices).all():
             raise MotionError(f"'{armature.name}' has a pose that is not finite at frame {frames[start]:g} or after. Mend its constraints or drivers.")
-        rotations[start:done] = linear_to_quaternions(matrices[..., :3, :3])
+        rotations[start:done] = linear_to_quaternions(matrices[..., :3, :3], rest_turns)
         heads[start:done], linear[start:done] = matrices[..., :3, 3], matrices[..., :3, :3]
         yield done / count
     rotations, heads = rotations_to_world(rotations, world), heads_to_world(heads, world)

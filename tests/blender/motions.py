@@ -82,6 +82,7 @@ def blender_poses(armature, names, frames):
         pose = buffer.reshape(-1, 4, 4).swapaxes(1, 2)[rows].astype(np.float64)
         world = np.array(evaluated.matrix_world)
         turns[at] = _rotation(world[:3, :3]) @ _rotation(pose[:, :3, :3])
+        turns[at, np.linalg.norm(pose[:, :3, :3], axis=1).min(axis=-1) < 1e-6] = np.nan  # scaled to nothing: no rotation
         heads[at] = pose[:, :3, 3] @ world[:3, :3].T + world[:3, 3]
     return turns, heads
 
@@ -89,7 +90,8 @@ def blender_poses(armature, names, frames):
 def angles_deg(turns, quaternions):
     """Degrees between matrices and quaternions."""
     rotations = backend("rotations")
-    return np.degrees(rotations.quaternion_angle(rotations.matrix_to_quaternion(turns), quaternions.astype(np.float64)))
+    degrees = np.degrees(rotations.quaternion_angle(rotations.matrix_to_quaternion(turns), quaternions.astype(np.float64)))
+    return degrees[~np.isnan(turns).any(axis=(-1, -2))]
 
 
 def judged_rows(reading) -> np.ndarray:
@@ -167,10 +169,13 @@ def known_change(reading, size=1.0):
     empty = change.Change(rotation, root, np.array([], int), np.zeros((frames, 0, 3)))
     positions = backend("motion").joint_positions(reading.motion)
     slides = np.flatnonzero(backend("features").reference_pose(reading.motion).slides)
-    slides = slides[[bones[joint] in can_shift for joint in slides]] if len(slides) else slides
+    # Without location keys a joint goes with its bone parents, and stays where it is if those are above the body's root.
+    stays = [bone not in can_shift and not set(_upwards(parents, parents[bone])) & set(bones) for bone in bones]
+    slides = [joint for joint in slides if bones[joint] in can_shift or stays[joint]]
     follow = change.changed_positions(reading.choice.parents, positions, empty) - positions
     slide = follow[:, slides] + 0.5 * height * np.cos(2 * seconds)
-    return change.Change(rotation.astype(np.float32), root.astype(np.float32), slides, slide.astype(np.float32))
+    slide *= np.array([not stays[joint] for joint in slides], dtype=float).reshape(-1, 1)
+    return change.Change(rotation.astype(np.float32), root.astype(np.float32), np.array(slides, int), slide.astype(np.float32))
 
 
 def _channels_of(reading):
