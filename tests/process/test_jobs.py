@@ -357,17 +357,41 @@ def test_a_request_that_makes_no_sense_is_answered(extension, new_client, reques
     assert encode(client, example_motion())["frames"] == 90
 
 
-def test_too_little_memory_is_explained_and_survived(extension, new_client, tmp_path):
-    """A process that may have 0.7 GB, and a motion that needs more."""
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\nulimit -v 700000\nexec "{sys.executable}" "$@"\n')
+def scarce(client, folder) -> str:
+    """A Python whose processes may take little more memory than this client's does now; stops the client."""
+    wait_ready(client)
+    with open(f"/proc/{client.pid}/statm") as file:
+        taken_kb = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    client.stop()
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nulimit -v {taken_kb + 300_000}\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    client = new_client(python=str(python))
+    return str(python)
+
+
+def test_too_little_memory_is_explained_and_survived(extension, new_client, tmp_path):
+    """A motion that needs more than the process may have."""
+    client = new_client(python=scarce(new_client(), tmp_path))
     assert encode(client, example_motion())["frames"] == 90
     with pytest.raises(extension.client.BackendError, match="isn't enough memory for this motion") as caught:
         encode(client, example_motion(30_000, joints=80))
     assert caught.value.kind == "user"
-    assert encode(client, example_motion())["frames"] == 90
+    head = encode(client, example_motion())
+    assert head["frames"] == 90 and head["notice"] is None
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="this Python has no torch")
+def test_a_device_that_runs_out_of_memory_leaves_the_work_to_the_cpu(extension, new_client, tmp_path):
+    """And says so. The device here is torch's `cpu:0`, which goes the way of a GPU, for want of one in every test."""
+    device = {"engine": "torch", "device": "cpu:0"}
+    client = new_client(python=scarce(new_client(**device), tmp_path), **device)
+    assert encode(client, example_motion())["notice"] is None
+    texts = []
+    with pytest.raises(extension.client.BackendError, match="isn't enough memory"):
+        job = client.submit("encode", example_motion(30_000, joints=80))
+        client.wait(job, lambda fraction, text: texts.append(text))
+    notice = encode(client, example_motion())["notice"]
+    assert "ran out of memory; the CPU does the work until the backend is restarted" in notice and notice in texts
 
 
 def test_a_motion_beyond_the_message_limit_is_refused_before_it_is_sent(extension, new_client):
