@@ -842,6 +842,6 @@ def _replace_keys(curve, times, values) -> None:
 
 
 def _keep_handle(old, new, side, at, row) -> None:
-    """The new key in `row` gets a handle like that of the old key it replaces."""
+    """The new key in `row` gets the handle of the old key it replaces, fixed, so that the curve outside keeps its shape."""
     new[side][row] = old[side][at] + (new["co"][row] - old["co"][at])
-    new[f"{side}_type"][row] = old[f"{side}_type"][at]
+    new["handle_left_type"][row] = new["handle_right_type"][row] = FREE  # an automatic one would move the other as well
