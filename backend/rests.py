@@ -13,7 +13,7 @@ from .limbs import Limb
 from .rotations import quaternion_rotate, rotvec_to_quaternion, yaw_to_quaternion
 from .skeleton import ancestor_matrix
 
-EASE_S = 0.3  # a limb comes to its place and leaves it over this time, at most half of the way to its next place
+EASE_S = 0.4  # a limb comes to its place and leaves it over this time; in a shorter gap, from place to place
 JOIN_S = 0.15  # rests nearer than this in time are one: there is no time to go elsewhere
 TURN_HEIGHTS = 0.08  # a foot that moves further than this while it rests isn't turned about one point
 HANDOVER_S = 0.03  # width over which heel passes its rest to toe
@@ -158,7 +158,7 @@ def around_runs(flags, fps):
     inside = (before == after) & (before >= 0)
     since = np.where(before >= 0, rows - stops[before] + 1.0, np.inf)
     until = np.where(after >= 0, starts[after] - rows, np.inf)
-    length = np.minimum(EASE_S * fps, 0.5 * (since + until))
+    length = np.minimum(EASE_S * fps, since + until)
     leaving = np.where(inside, 1.0, 1 - ease(since / length))
     coming = np.where(inside, 0.0, 1 - ease(until / length))
     return starts, stops, before, after, leaving, coming
