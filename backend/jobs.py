@@ -6,6 +6,7 @@ what was sent, so that resampling after encoding doesn't encode again, and a new
 
 import dataclasses
 import hashlib
+import math
 import os
 import platform
 import sys
@@ -25,6 +26,7 @@ from .process import memory_mb
 from .protocol import VERSION, Message
 
 KEPT_ENCODINGS = 4
+KEPT_POSES = 2_000_000  # frames times joints of all that are kept; each takes about 150 bytes
 MAX_VARIATIONS = 64  # of one request
 ENCODE_SHARE = 0.3  # of the progress bar, where a resampling has to encode first
 SHIPPED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "motion_variations.safetensors"
@@ -188,10 +190,18 @@ class Jobs:
             self._encodings[digest] = self._within_memory(
                 lambda: variation.encode_motion(self.model(), motion, report), report
             )
-            while len(self._encodings) > KEPT_ENCODINGS:
-                self._encodings.popitem(last=False)
+            self._forget()
         self._encodings.move_to_end(digest)
         return self._encodings[digest]
+
+    def _forget(self) -> None:
+        """Drop the encodings that were used longest ago, until few and small ones are left; the last one stays."""
+
+        def poses():
+            return sum(math.prod(encoding.motion.rotations.shape[:2]) for encoding in self._encodings.values())
+
+        while len(self._encodings) > 1 and (len(self._encodings) > KEPT_ENCODINGS or poses() > KEPT_POSES):
+            self._encodings.popitem(last=False)
 
     def _within_memory(self, work, report):
         """What `work` returns; where a GPU runs out of memory, it is done again on the CPU, which then stays."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .engines import engine_of
-from .features import JOINT_INPUT_SIZE, JOINT_INPUTS, JOINT_OUTPUT_SIZE, ROOT_SIZE, columns
-from .skeleton import FACTS_SIZE, RELATIONS
+from .features import IDENTITY_SIXD, JOINT_INPUT_SIZE, JOINT_OUTPUT_SIZE, ROOT_SIZE, columns
+from .skeleton import FACTS, FACTS_SIZE, RELATIONS
 
 MLP_RATIO = 4
 QUERY_BLOCK = 128  # chunks attended from at once, so that memory stays linear in the clip's length
@@ -21,6 +21,7 @@ HIDDEN_SCORE = -1e9  # added to the scores of what must not be seen
 # The adapter matrices come out of a linear layer whose output is scaled down and whose weights start scaled up by the
 # inverse: the matrices start at the same size and move slowly. Without it gradients are some fifty times too large.
 ADAPTER_SCALE = 0.04
+INPUT_GAIN = 5.0  # a joint's turns and shifts from the reference pose are about 0.2
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 
 
@@ -54,7 +55,10 @@ class ModelConfig:
     joint_heads: int = 4
     joint_depth: int = 2
     levels: tuple[Level, ...] = field(
-        default=(Level(stride=32, encoder_depth=2, decoder_depth=2, latent=128), Level(stride=None, encoder_depth=2, decoder_depth=2, latent=64))
+        default=(
+            Level(stride=32, encoder_depth=1, decoder_depth=2, latent=128),
+            Level(stride=None, encoder_depth=1, decoder_depth=2, latent=64),
+        )
     )
 
     @property
@@ -119,8 +123,16 @@ def parameter_shapes(config: ModelConfig) -> dict:
             "blocks": blocks_shapes(level.decoder_depth, width),
         }
         if level.stride is not None:
-            encoder |= {"pool_query": (config.heads, width), "pool_value": (width, width), "summary": (width, level.coefficients * width)}
-            decoder |= {"expand_norm": (width,), "expand": (level.coefficients * width, width), "hidden_latent": (width,)}
+            encoder |= {
+                "pool_query": (config.heads, width),
+                "pool_value": (width, width),
+                "summary": (width, level.coefficients * width),
+            }
+            decoder |= {
+                "expand_norm": (width,),
+                "expand": (level.coefficients * width, width),
+                "hidden_latent": (width,),
+            }
         shapes["encoder"][str(index)] = encoder
         shapes["decoder"][str(index)] = decoder
     return shapes
@@ -138,10 +150,10 @@ def initial_parameters(config: ModelConfig, seed: int) -> dict:
         if name.endswith("bias") or name in ("attention_out", "mlp_down", "log_variance", "relations"):
             return np.zeros(shape, np.float32)
         scale = {
-            # joint inputs are about 0.35 in size; their sum over joints is divided by the root of their number
-            "input_adapter": 1.0 / (ADAPTER_SCALE * np.sqrt(JOINT_INPUT_SIZE * shape[-1]) * 0.35),
-            "output_adapter": 0.3 / (ADAPTER_SCALE * np.sqrt(config.width * shape[-1])),
-            "output_bias": 0.01,
+            # the sum over joints is divided by the root of their number
+            "input_adapter": 1.0 / (ADAPTER_SCALE * np.sqrt(JOINT_INPUT_SIZE * shape[-1])),
+            "output_adapter": 0.05 / (ADAPTER_SCALE * np.sqrt(config.width * shape[-1])),
+            "output_bias": 0.001,
             "root_out": 0.02,
             "hidden_frame": 0.5,
             "hidden_latent": 0.5,
@@ -262,7 +274,11 @@ def level_blocks(x_BND, parameters, config: ModelConfig, level: Level, causal: b
         if level.stride is None:
             angles = rotary_angles(count, key_width)
         else:
-            angles = np.roll(np.tile(rotary_angles(level.stride, key_width), (count // level.stride, 1)), level.stride // 2 if shifted else 0, axis=0)
+            angles = np.roll(
+                np.tile(rotary_angles(level.stride, key_width), (count // level.stride, 1)),
+                level.stride // 2 if shifted else 0,
+                axis=0,
+            )
         cosine, sine = xp.asarray(np.cos(angles)[:, None], x_BND), xp.asarray(np.sin(angles)[:, None], x_BND)
 
         def core(query, key, value, shifted=shifted, cosine=cosine, sine=sine):
@@ -284,7 +300,7 @@ def embed_skeleton(parameters, config: ModelConfig, structure) -> dict:
         structure: `features.structure_arrays` with a batch axis: facts `[B, J, F]`, relations `[B, J, J]`, mask `[B, J]`.
 
     Returns:
-        input `[B, J * JOINT_INPUT_SIZE, D]`, output `[B, D, J * JOINT_OUTPUT_SIZE]`, bias `[B, J * JOINT_OUTPUT_SIZE]`,
+        reference `[B, J, JOINT_INPUT_SIZE]`, what the joints' inputs are in the reference pose; input `[B, J * JOINT_INPUT_SIZE, D]`, output `[B, D, J * JOINT_OUTPUT_SIZE]`, bias `[B, J * JOINT_OUTPUT_SIZE]`,
         token `[B, D]`.
     """
     part = parameters["skeleton"]
@@ -303,9 +319,14 @@ def embed_skeleton(parameters, config: ModelConfig, structure) -> dict:
     x = xp.rms_norm(x, part["norm"])
     count = mask.sum(axis=-1)[:, None, None]
     inputs = ADAPTER_SCALE * xp.linear(x, part["input_adapter"]).reshape(batch, joints * JOINT_INPUT_SIZE, config.width)
-    outputs = ADAPTER_SCALE * xp.linear(x, part["output_adapter"]).reshape(batch, joints * JOINT_OUTPUT_SIZE, config.width)
+    outputs = ADAPTER_SCALE * xp.linear(x, part["output_adapter"]).reshape(
+        batch, joints * JOINT_OUTPUT_SIZE, config.width
+    )
     pooled = (x * mask[..., None]).sum(axis=1) / count[:, 0]
+    identity = xp.asarray(IDENTITY_SIXD, facts) + 0 * facts[..., :1]
+    position = facts[..., columns(FACTS, "position")]
     return {
+        "reference": xp.concat((identity, position, 0 * position), -1),
         "input": inputs / count**0.5,
         "output": outputs.swapaxes(1, 2),
         "bias": xp.linear(x, part["output_bias"]).reshape(batch, joints * JOINT_OUTPUT_SIZE),
@@ -317,9 +338,8 @@ def embed_frames(parameters, adapters, joints_BTJF, root_BTF, mask_BJ, hidden_BT
     """Frames to tokens `[B, T, D]`; hidden frames become one learned token, so that nothing of them passes."""
     xp = engine_of(joints_BTJF)
     batch, frames, joints = joints_BTJF.shape[:3]
-    identity = np.zeros(JOINT_INPUT_SIZE)
-    identity[columns(JOINT_INPUTS, "rotation")] = (1, 0, 0, 0, 1, 0)
-    x = (joints_BTJF - xp.asarray(identity, joints_BTJF)) * mask_BJ[:, None, :, None]
+    # Centred on the reference pose and scaled to about unit size: a constant pose would drown the motion in the norms.
+    x = (joints_BTJF - adapters["reference"][:, None]) * (INPUT_GAIN * mask_BJ[:, None, :, None])
     x = x.reshape(batch, frames, joints * JOINT_INPUT_SIZE) @ adapters["input"]
     x = x + xp.linear(root_BTF, parameters["root_in"], parameters["frame_bias"]) + adapters["token"][:, None]
     if hidden_BT is not None:
@@ -358,7 +378,9 @@ def posterior(x, parameters):
     return mean, log_variance.clip(*LOG_VARIANCE_RANGE)
 
 
-def encode(parameters, config: ModelConfig, adapters, joints_BTJF, root_BTF, mask_BJ, hidden_BT=None, causal=False, tick=None):
+def encode(
+    parameters, config: ModelConfig, adapters, joints_BTJF, root_BTF, mask_BJ, hidden_BT=None, causal=False, tick=None
+):
     """Frames to the latents of every level.
 
     Args:

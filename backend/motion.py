@@ -111,7 +111,13 @@ def arrays_to_motion(arrays) -> Motion:
         raise ValueError(f"The motion lacks {', '.join(missing)}.")
     positions = arrays.get("positions")
     frames, joints = arrays["rotations"].shape[:2]
-    shapes = {"parents": (joints,), "rest": (joints, 4, 4), "fps": (1,), "root_positions": (frames, 3), "rotations": (frames, joints, 4)}
+    shapes = {
+        "parents": (joints,),
+        "rest": (joints, 4, 4),
+        "fps": (1,),
+        "root_positions": (frames, 3),
+        "rotations": (frames, joints, 4),
+    }
     if positions is not None:
         shapes["positions"] = (frames, joints, 3)
     for name, shape in shapes.items():

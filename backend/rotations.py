@@ -143,7 +143,9 @@ def matrix_angle(a, b):
 
 def quaternion_slerp(a, b, t):
     """From `a` to `b` by the shorter way; `t` broadcasts against `[..., 4]` (give it a last axis of 1)."""
-    return quaternion_multiply(a, rotvec_to_quaternion(t * quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(a), b))))
+    return quaternion_multiply(
+        a, rotvec_to_quaternion(t * quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(a), b)))
+    )
 
 
 def quaternion_continuous(q):
@@ -196,7 +198,9 @@ def quaternion_to_euler(q, order: str, near_rad=None):
     first = np.where(locked, near[..., i], first)
     # With the first angle known, the last follows from the turned-back matrix, which also holds at gimbal lock.
     s, c = np.sin(first), np.cos(first)
-    third = np.arctan2(parity * (parity * s * m[..., i, k] - c * m[..., i, j]), c * m[..., j, j] - parity * s * m[..., j, k])
+    third = np.arctan2(
+        parity * (parity * s * m[..., i, k] - c * m[..., i, j]), c * m[..., j, j] - parity * s * m[..., j, k]
+    )
     second = np.arctan2(-parity * m[..., k, i], cosine)
     best = None
     for a, b, g in ((first, second, third), (first + np.pi, np.pi - second, third + np.pi)):

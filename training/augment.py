@@ -58,7 +58,18 @@ class Augmentation:
     any_turn: float = 0.05
 
 
-NONE = Augmentation(mirror=0, stretch=0, limbs=0, merge=0, split=0, drop=0, random_reference=0, rest_reference=0, turn_spread_rad=0, any_turn=0)
+NONE = Augmentation(
+    mirror=0,
+    stretch=0,
+    limbs=0,
+    merge=0,
+    split=0,
+    drop=0,
+    random_reference=0,
+    rest_reference=0,
+    turn_spread_rad=0,
+    any_turn=0,
+)
 
 
 def mirror(clip: Clip) -> Clip:
@@ -190,5 +201,7 @@ def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng) -> Clip
         clip = stretch_limbs(clip, rng, settings.limb_spread * rng.uniform(0.3, 1.5))
     if draw() < settings.mirror:
         clip = mirror(clip)
-    turn = rng.uniform(-np.pi, np.pi) if draw() < settings.any_turn else settings.turn_spread_rad * rng.standard_normal()
+    turn = (
+        rng.uniform(-np.pi, np.pi) if draw() < settings.any_turn else settings.turn_spread_rad * rng.standard_normal()
+    )
     return face_canonically(clip, turn)

@@ -14,6 +14,8 @@ from .prepare import ARRAYS, QUATERNION_SCALE
 
 JOINT_BUCKETS = (16, 26, 34, 60, 256)  # a batch holds clips of one bucket, so that little is padded
 
+STRUCTURE = ("parent", "ancestors", "weights", "offsets", "slides", "facts", "relations", "mask")  # of a batch
+
 
 class ClipStore:
     """Random access to the clips of a prepared data set; arrays are memory-mapped."""
@@ -25,7 +27,9 @@ class ClipStore:
 
     def select(self, split: str, sets=None) -> list[int]:
         """Indices of the clips of a split, of all sets or some."""
-        return [i for i, clip in enumerate(self.clips) if clip["split"] == split and (sets is None or clip["set"] in sets)]
+        return [
+            i for i, clip in enumerate(self.clips) if clip["split"] == split and (sets is None or clip["set"] in sets)
+        ]
 
     def skeleton(self, index: int) -> dict[str, np.ndarray]:
         """parents, places, rests and references of a clip."""
@@ -105,7 +109,10 @@ def collate(samples: list[dict]) -> dict[str, torch.Tensor]:
         for sample in samples:
             array = np.asarray(sample[name])
             count = len(sample["mask"])
-            widths = [(0, joints - size if size == count and axis in JOINT_AXES.get(name, ()) else 0) for axis, size in enumerate(array.shape)]
+            widths = [
+                (0, joints - size if size == count and axis in JOINT_AXES.get(name, ()) else 0)
+                for axis, size in enumerate(array.shape)
+            ]
             padded.append(np.pad(array, widths))
         array = np.stack(padded)
         if name in ("rotations", "reference"):

@@ -2,7 +2,15 @@
 
 import torch
 
-from backend.features import JOINT_INPUTS, MODEL_FPS, ROOT_SCALE, columns, parent_changes, pose_from_outputs, pose_positions
+from backend.features import (
+    JOINT_INPUTS,
+    MODEL_FPS,
+    ROOT_SCALE,
+    columns,
+    parent_changes,
+    pose_from_outputs,
+    pose_positions,
+)
 from backend.rotations import matrix_angle, sixd_to_matrix
 
 WEIGHTS = {
@@ -106,6 +114,9 @@ def probe_figures(outputs, joints, structure) -> tuple[float, float, float]:
     matrices, slide = pose_from_outputs(outputs, structure)
     position = pose_positions(matrices, slide, structure)
     error = (position - joints[..., columns(JOINT_INPUTS, "position")]).norm(dim=-1).mean() * 1700
-    local, target_local = parent_changes(matrices, structure).mT @ matrices, parent_changes(target, structure).mT @ target
+    local, target_local = (
+        parent_changes(matrices, structure).mT @ matrices,
+        parent_changes(target, structure).mT @ target,
+    )
     world_deg = matrix_angle(matrices, target).mean().rad2deg()
     return float(error), float(world_deg), float(matrix_angle(local, target_local).mean().rad2deg())

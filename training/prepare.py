@@ -23,7 +23,15 @@ from .sources import SourceError, bvh_motion
 QUATERNION_SCALE = 32767
 MIN_FRAMES = 12
 SPLITS = ("train", "test", "eval")
-ARRAYS = {"rotations": np.int16, "roots": np.float32, "slides": np.float16, "parents": np.int16, "places": np.float32, "rests": np.float32, "references": np.float32}
+ARRAYS = {
+    "rotations": np.int16,
+    "roots": np.float32,
+    "slides": np.float16,
+    "parents": np.int16,
+    "places": np.float32,
+    "rests": np.float32,
+    "references": np.float32,
+}
 
 
 def clip_arrays(motion: Motion) -> dict[str, np.ndarray]:

@@ -13,17 +13,17 @@ class Settings:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    minutes: float = 100.0  # of training; the rate holds, then falls to zero over the last `fall` of it
-    fall: float = 0.45
-    frames: int = 2560  # a batch
+    minutes: float = 80.0  # of training; the rate holds, then falls to zero over the last `fall` of it
+    fall: float = 0.5
+    frames: int = 2304  # a batch
     lengths: tuple[tuple[int, float], ...] = ((64, 0.75), (192, 0.2), (640, 0.05))  # frames of a window, its share
-    matrix_rate: float = 0.01  # Muon, on the matrices of the trunk
+    matrix_rate: float = 0.02  # Muon, on the matrices of the trunk
     rate: float = 2e-3  # AdamW, on all else
     warmup: int = 100  # steps
     clip_norm: float = 2.0
-    skip_norm: float = 50.0  # an update with a larger gradient is skipped
+    skip_norm: float = 200.0  # an update with a larger gradient is skipped
     average: float = 0.998  # decay of the averaged weights
-    hide_latents: float = 0.35  # share of windows of which a run of chunk latents is hidden from the decoder
+    hide_latents: float = 0.3  # share of windows of which a run of chunk latents is hidden from the decoder
     hide_all: float = 0.25  # of these, the share of which all are
     hide_frames: float = 0.1  # share of windows of which a run of frames is hidden from the encoder
     causal: float = 0.1  # share of batches with the causal mask
@@ -47,7 +47,9 @@ TINY = replace(
 )
 LARGE = replace(
     BASE,
-    model=ModelConfig(width=384, heads=8, joint_width=256, joint_depth=4, levels=(Level(32, 4, 6, 128), Level(None, 4, 4, 64))),
+    model=ModelConfig(
+        width=384, heads=8, joint_width=256, joint_depth=4, levels=(Level(32, 4, 6, 128), Level(None, 4, 4, 64))
+    ),
     minutes=600.0,
     frames=32768,
 )

@@ -103,7 +103,9 @@ def bvh_motion(path: Path) -> Motion:
     positions = positions[..., [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
     rest = rest[:, [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
     try:
-        return rig_motion(parents, rotations, positions, np.tile(np.eye(3), (count, 1, 1)), rest, fps, np.ones(count, bool))
+        return rig_motion(
+            parents, rotations, positions, np.tile(np.eye(3), (count, 1, 1)), rest, fps, np.ones(count, bool)
+        )
     except ValueError as error:
         raise SourceError(f"{path}: {error}") from error
 
@@ -124,7 +126,9 @@ def rig_motion(parents, rotations, positions, rest_rotations, rest_positions, fp
     rest[:, :3, :3] = rest_rotations[choice.bones]
     rest[:, :3, 3] = rest_positions[choice.bones]
     skeleton = Skeleton(choice.parents, rest)
-    motion = Motion(skeleton, fps, positions[:, choice.bones[0]], rotations[:, choice.bones], positions[:, choice.bones])
+    motion = Motion(
+        skeleton, fps, positions[:, choice.bones[0]], rotations[:, choice.bones], positions[:, choice.bones]
+    )
     rigid = rigid_positions(skeleton, motion.root_positions, motion.rotations)
     height = tree_height(choice.parents, rest_offsets(skeleton))
     if np.abs(rigid - motion.positions).max() < MOVING_HEIGHTS * height:

@@ -16,12 +16,21 @@ from backend.features import motion_features
 from backend.model import decode, embed_skeleton, encode, initial_parameters
 
 from .augment import face_canonically
-from .dataset import ClipStore, WindowBatches, clip_arrays, collate
+from .dataset import STRUCTURE, ClipStore, WindowBatches, clip_arrays, collate
 from .losses import DIVERGENCE_WEIGHTS, WEIGHTS, divergence_losses, probe_figures, reconstruction_losses
 from .presets import PRESETS, Settings
 
-STRUCTURE = ("parent", "ancestors", "weights", "offsets", "slides", "facts", "relations", "mask")
-ADAM_NAMES = ("input_adapter", "output_adapter", "output_bias", "facts", "relations", "pool_query", "log_variance", "root_in", "root_out")
+ADAM_NAMES = (
+    "input_adapter",
+    "output_adapter",
+    "output_bias",
+    "facts",
+    "relations",
+    "pool_query",
+    "log_variance",
+    "root_in",
+    "root_out",
+)
 PROBE_CLIPS, PROBE_FRAMES = 10, 256  # of each set, for the figures during training
 
 
@@ -78,7 +87,12 @@ def losses_of(tree, config, batch, settings: Settings, generator):
     structure = {name: batch[name] for name in STRUCTURE}
     with torch.no_grad():
         joints, root, _ = motion_features(
-            batch["rotations"], batch["root_positions"], batch["reference"], structure, batch["slide"], batch["root_height"]
+            batch["rotations"],
+            batch["root_positions"],
+            batch["reference"],
+            structure,
+            batch["slide"],
+            batch["root_height"],
         )
     count, frames = joints.shape[:2]
     hidden_frames = hidden_run(count, frames, settings.hide_frames, 0.0, generator)
@@ -86,7 +100,10 @@ def losses_of(tree, config, batch, settings: Settings, generator):
     causal = bool(torch.rand((), generator=generator) < settings.causal)
     adapters = embed_skeleton(tree, config, structure)
     posteriors = encode(tree, config, adapters, joints, root, structure["mask"], hidden_frames, causal)
-    latents = tuple(mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator) for mean, log_variance in posteriors)
+    latents = tuple(
+        mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
+        for mean, log_variance in posteriors
+    )
     outputs, root_outputs = decode(tree, config, adapters, latents, hidden_latents, causal)
     terms = reconstruction_losses(outputs, root_outputs, joints, root, structure, batch["valid"])
     penalised, nats, active = divergence_losses(posteriors)
@@ -113,7 +130,12 @@ def probe(tree, config, store: ClipStore, splits=("test", "eval")) -> dict[str, 
             batch = collate([clip_arrays(face_canonically(store.window(index, rows.astype(float))))])
             structure = {key: batch[key] for key in STRUCTURE}
             joints, root, _ = motion_features(
-                batch["rotations"], batch["root_positions"], batch["reference"], structure, batch["slide"], batch["root_height"]
+                batch["rotations"],
+                batch["root_positions"],
+                batch["reference"],
+                structure,
+                batch["slide"],
+                batch["root_height"],
             )
             adapters = embed_skeleton(tree, config, structure)
             posteriors = encode(tree, config, adapters, joints, root, structure["mask"])
@@ -148,7 +170,9 @@ def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0
         step, seconds, frames_seen = state["step"], state["seconds"], state["frames_seen"]
         print(f"going on at step {step}, {seconds / 60:.1f} of {settings.minutes} minutes")
     generator = torch.Generator().manual_seed(settings.seed + step)
-    batches = WindowBatches(store, store.select("train"), settings.lengths, settings.frames, settings.augmentation, settings.seed + step)
+    batches = WindowBatches(
+        store, store.select("train"), settings.lengths, settings.frames, settings.augmentation, settings.seed + step
+    )
     loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4))
     parameters = list(module.parameters())
     print(f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {len(batches.indices)} clips", flush=True)
@@ -184,12 +208,27 @@ def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0
             means = {name: round(total / counted, 4) for name, total in sums.items()}
             figures = probe(as_tree(averaged), settings.model, store)
             speed = frames_seen / seconds
-            print(f"step {step} {seconds / 60:.1f} min, {speed:.0f} frames/s, rate {share:.2f}, waited {waited / (seconds - last_report):.0%}, skipped {skipped}", flush=True)
+            print(
+                f"step {step} {seconds / 60:.1f} min, {speed:.0f} frames/s, rate {share:.2f}, waited {waited / (seconds - last_report):.0%}, skipped {skipped}",
+                flush=True,
+            )
             print("  " + " ".join(f"{name} {value}" for name, value in means.items()))
             for name, (mm, world, local) in figures.items():
                 print(f"  {name:18s} {mm:6.1f} mm {world:5.1f} deg world {local:5.1f} local", flush=True)
             with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step, "seconds": seconds, "frames": frames_seen, "rate": share, **means, "probe": figures}) + "\n")
+                log.write(
+                    json.dumps(
+                        {
+                            "step": step,
+                            "seconds": seconds,
+                            "frames": frames_seen,
+                            "rate": share,
+                            **means,
+                            "probe": figures,
+                        }
+                    )
+                    + "\n"
+                )
             save(
                 latest,
                 module=module.state_dict(),

@@ -70,3 +70,23 @@ def attention(query, key, value, bias=None):
     if bias is not None:
         scores = scores + bias
     return softmax(scores) @ value
+
+
+def choose_device(name=None):
+    """The device and its words; numpy has one.
+
+    Raises:
+        ValueError: another is asked for.
+    """
+    if name not in (None, "cpu"):
+        raise ValueError(f"The numpy engine runs on the CPU, not on '{name}'. Choose the torch engine for a GPU.")
+    return "cpu", "CPU, numpy"
+
+
+def from_numpy(array, device):
+    """The array itself."""
+    return np.asarray(array)
+
+
+def release_memory():
+    """Nothing is held back."""

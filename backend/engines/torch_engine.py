@@ -53,3 +53,32 @@ def softmax(x):
 def attention(query, key, value, bias=None):
     """Scaled dot-product attention over `[..., N, K]`; `bias` is added to the scores `[..., N, N]`."""
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+
+
+def choose_device(name=None):
+    """The device and what to call it in words; without a name the best there is.
+
+    Raises:
+        ValueError: that device isn't to be had.
+    """
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name) + 1
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"torch {torch.__version__} can't use the device '{name}': {error}") from error
+    device = torch.device(name)
+    if device.type == "cuda":
+        return device, f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    return device, f"{'CPU' if device.type == 'cpu' else device.type.upper()}, torch {torch.__version__}"
+
+
+def from_numpy(array, device):
+    """A numpy array as a tensor on the device."""
+    return torch.as_tensor(array, device=device)
+
+
+def release_memory():
+    """Gives cached GPU memory back to other programs."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

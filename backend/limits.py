@@ -1,0 +1,51 @@
+"""Limits of joints, learnt from the clip itself: a joint doesn't turn far past what it does in the source."""
+
+import numpy as np
+
+from .motion import Motion
+from .rotations import quaternion_conjugate, quaternion_multiply, quaternion_to_rotvec, rotvec_to_quaternion
+from .skeleton import parent_rows, tree_depths
+
+MARGIN_RAD = np.radians(9.0)  # past the source's own range, at strength 1
+RANGE_SHARE = 0.25  # and this share of the range
+
+
+def limit_joints(motion: Motion, rotation, strength: float) -> np.ndarray:
+    """The change `[T, J, 3]` (rotation vectors, world) held so that no joint goes far past the source's own range.
+
+    The range is a box around the joint's mean turn against its parent, in rotation vectors of the parent's axes; the root
+    is free. A turn that leaves the box by more than the margin is bent back softly, so that no corner appears in time.
+    """
+    parents = motion.skeleton.parents
+    rows = parent_rows(parents)
+    source = quaternion_multiply(quaternion_conjugate(motion.rotations[:, rows]), motion.rotations)
+    middle = source[len(source) // 2]
+    own = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * source, source))
+    turned = quaternion_multiply(rotvec_to_quaternion(rotation), motion.rotations)
+    local = quaternion_multiply(quaternion_conjugate(turned[:, rows]), turned)
+    new = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * local, local))
+    low, high = own.min(axis=0), own.max(axis=0)
+    margin = (MARGIN_RAD + RANGE_SHARE * (high - low)) * max(strength, 1.0)
+    held = _soften(new, low, high, margin)
+    wrong = np.abs(held - new).max(axis=(0, 2)) > 1e-6
+    wrong[0] = False
+    # Near half a turn rotation vectors jump; such joints (a wheel, a spinning hand) have no box.
+    wrong &= np.linalg.norm(own, axis=-1).max(axis=0) < 2.5
+    wrong &= np.linalg.norm(new, axis=-1).max(axis=0) < 2.8
+    if not wrong.any():
+        return rotation
+    local[:, wrong] = quaternion_multiply(
+        np.broadcast_to(middle[wrong], local[:, wrong].shape), rotvec_to_quaternion(held[:, wrong])
+    )
+    world = turned.copy()
+    depths = tree_depths(parents)
+    for depth in range(1, int(depths.max()) + 1):
+        layer = depths == depth
+        world[:, layer] = quaternion_multiply(world[:, parents[layer]], local[:, layer])
+    return quaternion_to_rotvec(quaternion_multiply(world, quaternion_conjugate(motion.rotations)))
+
+
+def _soften(values, low, high, margin) -> np.ndarray:
+    """`values` inside [low, high] as they are; past it they approach the margin without reaching it."""
+    over = np.maximum(values - high, 0) + np.minimum(values - low, 0)
+    return values - over + margin * np.tanh(over / margin)

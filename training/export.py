@@ -1,0 +1,99 @@
+"""python -m training export RUN DATA --out FILE: a run's averaged weights, with latent statistics and a card, as what ships."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.checkpoint import Checkpoint, flatten, save_checkpoint, unflatten
+from backend.features import motion_features
+from backend.model import Level, ModelConfig, embed_skeleton, encode
+
+from .augment import face_canonically
+from .dataset import STRUCTURE, ClipStore, clip_arrays, collate
+
+STATISTICS_CLIPS = 400
+STATISTICS_FRAMES = 1024
+SMALLEST = 1e-6
+
+
+def model_config(fields: dict) -> ModelConfig:
+    """A model's configuration from a run's settings."""
+    return ModelConfig(**{**fields, "levels": tuple(Level(**level) for level in fields["levels"])})
+
+
+@torch.no_grad()
+def latent_statistics(parameters, config: ModelConfig, store: ClipStore, indices) -> dict[str, np.ndarray]:
+    """How the latents of training clips spread; shapes the noise of variations.
+
+    Returns:
+        chunk_mean `[Z]`; Cholesky factors `[Z, Z]` of covariances: chunk_factor (chunks within a clip), shift_factor
+        (means of clips), clip_factor (the clip's latent); chunk_correlation `[1]` from one chunk to the next.
+    """
+    chunks, clips = [], []
+    for index in indices:
+        frames = min(store.clips[index]["frames"], STATISTICS_FRAMES)
+        rows = np.minimum(np.arange(-(-frames // config.chunk) * config.chunk), frames - 1)
+        batch = collate([clip_arrays(face_canonically(store.window(index, rows.astype(float))))])
+        structure = {name: batch[name] for name in STRUCTURE}
+        joints, root, _ = motion_features(
+            batch["rotations"],
+            batch["root_positions"],
+            batch["reference"],
+            structure,
+            batch["slide"],
+            batch["root_height"],
+        )
+        posteriors = encode(
+            parameters, config, embed_skeleton(parameters, config, structure), joints, root, structure["mask"]
+        )
+        chunks.append(posteriors[0][0][0].numpy())
+        clips.append(posteriors[-1][0][0].numpy())
+    means = np.array([clip.mean(axis=0) for clip in chunks])
+    own = [clip - clip.mean(axis=0) for clip in chunks if len(clip) > 2]
+    within = np.concatenate(own)
+    before, after = np.concatenate([clip[:-1] for clip in own]), np.concatenate([clip[1:] for clip in own])
+    correlation = (before * after).sum() / np.sqrt((before**2).sum() * (after**2).sum())
+    return {
+        "chunk_mean": np.concatenate(chunks).mean(axis=0),
+        "chunk_factor": _factor(np.cov(within.T)),
+        "shift_factor": _factor(np.cov(means.T)),
+        "clip_factor": _factor(np.cov(np.array(clips).T)),
+        "chunk_correlation": np.array([max(correlation, 0.0)]),
+    }
+
+
+def _factor(covariance) -> np.ndarray:
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.maximum(values, SMALLEST))
+
+
+def export(run: Path, data: Path, out: Path, version: str, card: str):
+    """Writes the weights file at `out` from `latest.pt` of a run."""
+    state = torch.load(run / "latest.pt", weights_only=False, map_location="cpu")
+    config = model_config(state["settings"]["model"])
+    parameters = unflatten(state["averaged"])
+    store = ClipStore(data)
+    indices = store.select("train")
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(indices, size=min(STATISTICS_CLIPS, len(indices)), replace=False)
+    statistics = latent_statistics(parameters, config, store, chosen)
+    arrays = unflatten({name: value.numpy() for name, value in flatten(parameters).items()})
+    save_checkpoint(out, Checkpoint(config, arrays, statistics, version, card))
+    print(
+        f"{out}: {out.stat().st_size / 1e6:.2f} MB, step {state['step']}, {state['frames_seen'] / 1e6:.1f} M frames seen"
+    )
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m training export", description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("data", type=Path, help="the data set of the run, for the latents' statistics")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--version", default="0.1.0")
+    parser.add_argument("--card", type=Path, help="a text file that goes into the weights file")
+    arguments = parser.parse_args(argv)
+    card = arguments.card.read_text() if arguments.card else json.dumps({"data": str(arguments.data.name)})
+    export(arguments.run, arguments.data, arguments.out, arguments.version, card)
