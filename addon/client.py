@@ -116,6 +116,7 @@ class Client:
         self._pings = set()  # ids of our own status requests
         self._pinged_s = None  # when the backend was asked whether it lives
         self._polled_s = time.monotonic()
+        self._unwatched_s = 0.0  # of the process's start, in which nobody polled
         self._held = []  # events that `wait` passed over
         _clients.add(self)
 
@@ -159,7 +160,7 @@ class Client:
             sentence = f"{command[0]} can't be run ({error.strerror}). Choose another Python in the preferences."
             raise BackendError(sentence) from None
         self.status = self.problem = self.ready_s = self._pinged_s = None
-        self._polled_s = time.monotonic()
+        self._polled_s, self._unwatched_s = time.monotonic(), 0.0
         self._ping()
 
     def submit(self, request: str, arrays=None, **fields) -> Job:
@@ -277,7 +278,7 @@ class Client:
             if "engine" in message.head:
                 self.status = message.head
             if self.ready_s is None:
-                self.ready_s = self._process.heard_s - self._process.started_s
+                self.ready_s = self._process.answered_s - self._process.started_s
             return []
         job = self._jobs.get(number)
         if job is None:
@@ -308,10 +309,12 @@ class Client:
         self._log.append(sentence)
         events = self._abandon(sentence)
         process.stop(self.limits.stop_s)
+        self.problem = sentence
         if cancelled:
-            self.start()
-        else:
-            self.problem = sentence
+            try:
+                self.start()
+            except BackendError as error:
+                self.problem = str(error)
         return events
 
     def _last_words(self, status) -> str:
@@ -331,10 +334,10 @@ class Client:
         if process is None:
             return
         if gap_s > POLL_GAP_S:
-            process.started_s += gap_s
+            self._unwatched_s += gap_s
             self._pinged_s = None if self._pinged_s is None else self._pinged_s + gap_s
         if self.ready_s is None:
-            if now - process.started_s > limits.start_s:
+            if now - process.started_s - self._unwatched_s > limits.start_s:
                 waited = f"within {limits.start_s:.0f} s of its start"
                 process.kill(f"The backend did not answer {waited} and was stopped. Click again.")
         elif self._pinged_s is not None:
@@ -345,11 +348,10 @@ class Client:
             self._ping()
 
     def _drop_dead(self) -> None:
-        """Forget a process that died while nobody looked, so that the next request doesn't go to it."""
+        """Take in the end of a process that died while nobody looked, so that the next request doesn't go to it."""
         if self._process is not None and self._process.popen.poll() is not None:
-            process, self._process = self._process, None
-            process.stop(self.limits.stop_s)
-            self._held += self._abandon(self._last_words(process.popen.returncode))
+            self._process.stop(self.limits.stop_s)  # all that it said is in the inbox then, its end last
+            self._held = self.poll()
 
 
 @atexit.register

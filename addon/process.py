@@ -35,7 +35,7 @@ class BackendProcess:
         command: its command line. log: takes the lines that it prints. wake: set whenever something arrives.
 
     Attributes:
-        started_s, heard_s: when it was started, and last heard of (monotonic seconds).
+        started_s, answered_s, heard_s: when it was started, first and last heard of (monotonic seconds).
         inbox: `Message`s, and at last one `ProcessEnd`.
         answered: ids of requests that have their final reply, ahead of the inbox being read.
 
@@ -47,6 +47,7 @@ class BackendProcess:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.popen = subprocess.Popen(command, bufsize=0, **pipes, **process_options())
         self.started_s = self.heard_s = time.monotonic()
+        self.answered_s = None
         self.reason = None  # why we killed it
         self.answered = set()  # ids with a final reply
         self.inbox = queue.SimpleQueue()  # Message, and at last one ProcessEnd
@@ -84,6 +85,7 @@ class BackendProcess:
             try:
                 while (message := read_message(stdout)) is not None:
                     self.heard_s = time.monotonic()
+                    self.answered_s = self.answered_s or self.heard_s
                     if message.head.get("event") in FINAL_EVENTS:
                         self.answered.add(message.head.get("id"))
                     self.inbox.put(message)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from scenery import bare_environment, example_motion, is_alive, wait_ready, wait_until
 
+from backend import jobs
 from backend.change import arrays_to_change
+from backend.protocol import Message
 from backend.tensors import load_tensors, save_tensors
 
 CANCEL_LIMIT_S = 0.5  # promised to the user
@@ -114,6 +116,18 @@ def test_an_encoding_is_kept_and_only_the_last_few_are(new_client):
     client.restart()
     wait_ready(client)
     assert client.status["encodings"] == 0
+
+
+def test_long_motions_are_not_all_kept(checkpoint, monkeypatch):
+    """The memory of an idle backend is bounded in poses, too; the last motion is always kept."""
+    monkeypatch.setattr(jobs, "KEPT_POSES", 2500)  # two of 1,080, or one of any size
+    kept = jobs.Jobs(checkpoint=checkpoint)
+    counts = []
+    for frames in (90, 91, 92, 300, 90):
+        request = Message({"request": "encode"}, example_motion(frames))
+        kept.run("encode", request, lambda fraction, text: None, None)
+        counts.append(kept.status()["encodings"])
+    assert counts == [1, 2, 2, 1, 1]
 
 
 def test_progress_only_grows_and_ends_at_1(new_client):
@@ -424,10 +438,7 @@ def test_the_numpy_engine_never_imports_torch(new_client):
     client.restart()
     wait_ready(client)
     client.wait(client.submit("resample", example_motion(), seeds=[1]))
-    client._ping()
-    client.status = None
-    wait_until(lambda: client.poll() is not None and client.status is not None)
-    assert client.status["torch"] is None
+    assert client.wait(client.submit("status"))[-1].head["torch"] is None
 
 
 def test_the_torch_engine_in_a_python_without_torch_is_explained(extension, new_client, tmp_path):

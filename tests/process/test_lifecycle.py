@@ -134,6 +134,17 @@ def test_a_kill_while_nobody_looks_does_not_spoil_the_next_request(new_client):
     assert client.pid != pid
 
 
+def test_a_result_that_came_before_the_death_is_not_lost(new_client):
+    """The job was done, then the process died, then somebody asked for more."""
+    client = new_client()
+    job = client.submit("encode", example_motion())
+    wait_until(lambda: job.id in client._process.answered)
+    os.kill(client.pid, signal.SIGKILL)
+    client._process.popen.wait()
+    other = client.submit("encode", example_motion())
+    assert client.wait(job)[-1].kind == "done" and client.wait(other)[-1].kind == "done"
+
+
 def test_a_hang_is_noticed_and_explained(extension, new_client):
     """A process that is stopped in the middle of a job answers nothing any more."""
     client = new_client(SHORT)
