@@ -124,7 +124,7 @@ class Scene:
         heads = joint_positions(motion)
         self.height = skeleton_height(motion.skeleton)
         rest = motion.skeleton.rest
-        self.body: Body = make_body(self.parents, rest[:, :3, 3], heads, source.tails, self.height)
+        self.body: Body = make_body(self.parents, (source.rest_heads, rest[:, :3, 3]), heads, source.tails, self.height)
         self.rest = matrix_to_quaternion(rest[:, :3, :3])
         self.floor = float(np.percentile(heads[..., 2].min(axis=1), 5))
         self.headings = self.heading_angles(motion)
@@ -162,7 +162,7 @@ class Scene:
         """How wide a pose is on most frames, seen as in the strip, metres."""
         rows = np.linspace(0, self.frames - 1, min(self.frames, 50)).astype(int)
         widths = [np.ptp(self.outline[row] @ self.strip_view(row, 1.0, (0, 0)).right) for row in rows]
-        return float(np.percentile(widths, 80)) + 0.08 * self.height
+        return float(np.percentile(widths, 95)) + 0.08 * self.height
 
     def choose_ghosts(self, heads) -> np.ndarray:
         """Rows for the path panel, evenly along the path; where the body stands, its pose counts a little."""
@@ -265,7 +265,7 @@ class Scene:
         cell = STRIP_WIDTH / len(self.pose_rows)
         heads, source = joint_positions(row.take.motion), joint_positions(self.source.motion)
         noses = self.noses(row.take)
-        scale = min(TALLEST / self.tall, 1.1 * cell / self.wide)
+        scale = min(TALLEST / self.tall, 0.98 * cell / self.wide)
         size = (int(2 * cell), STRIP_HEIGHT)
         for order, index in enumerate(self.pose_rows):
             x = (order + 0.5) * cell

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-THICKNESS = 0.052  # limb radius in heights over the root of the length it carries in heights
-SHORT_HEIGHTS = 0.13
+THICKNESS = 0.056  # limb radius in heights over the root of the length it carries in heights
+SHORT_HEIGHTS = 0.13  # a limb shorter than this that springs from the trunk belongs to it
+HEAD_ABOVE_HEIGHTS = 0.06  # a head is at least this much above the root
 SUPERSAMPLE = 2
 LIGHT = np.array([-0.45, 0.65, 0.62])  # right, up, towards the viewer
 MIDDLE, LEFT, RIGHT, GHOST = (0.93, 0.90, 0.84), (0.95, 0.52, 0.36), (0.29, 0.58, 0.72), (0.62, 0.62, 0.64)
@@ -64,11 +65,11 @@ def camera(azimuth_rad: float, elevation_rad: float, scale: float, centre, pixel
     return Camera(right, np.cross(toward, right), toward, scale, np.asarray(centre, dtype=float), pixel)
 
 
-def make_body(parents, rest_heads, heads, tails, height_m: float) -> Body:
+def make_body(parents, rests, heads, tails, height_m: float) -> Body:
     """The look of a skeleton.
 
     Args:
-        rest_heads: `[J, 3]` joints in the rest pose. heads, tails: `[T, J, 3]` ends of the joints' bones.
+        rests: poses `[J, 3]` that may show the body's symmetry. heads, tails: `[T, J, 3]` ends of the joints' bones.
     """
     count = len(parents)
     steps = heads - heads[:, np.maximum(parents, 0)]
@@ -80,28 +81,36 @@ def make_body(parents, rest_heads, heads, tails, height_m: float) -> Body:
     above = tails[..., 2].min(axis=0) > floor - 0.05 * height_m
     tips = leaf & above & (tip_lengths > 0.01) & (tip_lengths < 0.22)
     carried = np.where(tips, tip_lengths, 0.0)
-    below = carried.copy()
+    # Five fingers don't make an arm as thick as five arms: beside the longest branch the others count by half.
+    below, longest, total = carried.copy(), np.zeros(count), np.zeros(count)
     for joint in range(count - 1, 0, -1):
-        below[parents[joint]] += below[joint] + lengths[joint]
+        parent, branch = parents[joint], below[joint] + lengths[joint]
+        longest[parent] = max(longest[parent], branch)
+        total[parent] += branch
+        below[parent] = carried[parent] + 0.5 * (longest[parent] + total[parent])
     start, end = THICKNESS * np.sqrt(below + lengths), THICKNESS * np.sqrt(np.maximum(below, 0.06))
     branches = np.bincount(parents[1:], minlength=count)[np.maximum(parents, 0)] > 1
     start = np.where(branches, np.minimum(start, 1.6 * end), start)  # a limb that springs from a trunk doesn't swell
     radii = np.clip(np.stack((start, end), axis=-1), 0.008, 0.085) * height_m
     tip_start = np.clip(THICKNESS * np.sqrt(carried), 0.008, 0.03)
     tip_radii = np.stack((tip_start, 0.75 * tip_start), axis=-1) * height_m
-    sides, axis = body_sides(rest_heads, height_m)
+    sides, axis, rest_heads = min((body_sides(rest, height_m) for rest in rests), key=lambda found: found[0])[1:]
     middle = np.flatnonzero(leaf & (sides == 0))
-    head = int(middle[np.argmax(heads[:, middle, 2].mean(axis=0))]) if len(middle) else -1
-    forward = body_forward(rest_heads, parents, leaf & (sides != 0), head, 1 - axis, height_m)
+    head = int(middle[np.argmax(rest_heads[middle, 2])]) if len(middle) else -1
+    if head >= 0 and rest_heads[head, 2] - rest_heads[0, 2] < HEAD_ABOVE_HEIGHTS * height_m:
+        head = -1  # a fish has its head no higher than its tail
+    forward = body_forward(rest_heads, parents, leaf, sides, 1 - axis, height_m)
     if forward is not None:
         sides = sides * int(np.sign(np.cross([0.0, 0.0, 1.0], forward)[axis]))
     if head >= 0 and tips[head]:
         tip_radii[head] = np.clip(0.44 * tip_lengths[head], 0.025, 0.048) * height_m
+    elif head >= 0 and 0.05 < lengths[head] < 0.2:
+        radii[head] = np.clip(0.44 * lengths[head], 0.025, 0.048) * height_m
     return Body(np.asarray(parents), height_m, sides, radii, tips, tip_radii, head, forward)
 
 
-def body_sides(heads, height_m: float) -> tuple[np.ndarray, int]:
-    """On which side of the rest pose's plane of symmetry each joint lies, `[J]` 1, -1 or 0, and the axis across it."""
+def body_sides(heads, height_m: float):
+    """How unlike its mirror image a pose is, on which side of the mirror each joint lies, the axis across, the pose."""
     best, axis = np.inf, 0
     for candidate in (0, 1):
         across = heads[:, candidate] - heads[0, candidate]
@@ -113,14 +122,15 @@ def body_sides(heads, height_m: float) -> tuple[np.ndarray, int]:
         if score < best:
             best, axis = score, candidate
     across = heads[:, axis] - heads[0, axis]
-    return np.where(np.abs(across) < 0.015 * height_m, 0, np.sign(across)).astype(int), axis
+    return best, np.where(np.abs(across) < 0.015 * height_m, 0, np.sign(across)).astype(int), axis, heads
 
 
-def body_forward(heads, parents, side_leaves, head: int, axis: int, height_m: float) -> np.ndarray | None:
-    """Where the rest pose faces, `[3]`: where its head is, or its feet point; None where neither says."""
-    low = side_leaves & (heads[:, 2] < heads[:, 2].min() + 0.12 * height_m)
+def body_forward(heads, parents, leaf, sides, axis: int, height_m: float) -> np.ndarray | None:
+    """Where the rest pose faces, `[3]`: where its head and ears are, or its feet point; None where neither says."""
+    low = leaf & (sides != 0) & (heads[:, 2] < heads[:, 2].min() + 0.12 * height_m)
     feet = (heads - heads[np.maximum(parents, 0)])[low, axis]
-    ahead = heads[head, axis] - heads[0, axis] if head >= 0 else 0.0
+    high = leaf & (heads[:, 2] > heads[0, 2] + HEAD_ABOVE_HEIGHTS * height_m)
+    ahead = (heads[high, axis] - heads[0, axis]).mean() if high.any() else 0.0
     if abs(ahead) < 0.25 * height_m:
         ahead = feet.mean() if len(feet) and abs(feet.mean()) > 0.01 * height_m else 0.0
     if ahead == 0.0:

@@ -16,11 +16,13 @@ class Take:
     """One action as it plays.
 
     Attributes:
-        motion: the joints that move. tails: `[T, J, 3]` the far ends of their bones. choice: which bones they are.
+        motion: the joints that move. tails: `[T, J, 3]` the far ends of their bones.
+        rest_heads: `[J, 3]` where the armature's rest pose has them. choice: which bones they are.
     """
 
     motion: Motion
     tails: np.ndarray
+    rest_heads: np.ndarray
     choice: JointChoice
 
 
@@ -59,9 +61,10 @@ def read_take(armature, action, slot, start: int, stop: int, choice: JointChoice
         choice = rig_joints(armature, action, slot, rotations, positions)
     fps = scene.render.fps / scene.render.fps_base
     rotations, positions = quaternion_continuous(rotations[:, choice.bones]), positions[:, choice.bones]
-    skeleton = Skeleton(choice.parents, rest_matrices(armature, choice, rotations, positions))
+    rest, rest_heads = rest_matrices(armature, choice, rotations, positions)
+    skeleton = Skeleton(choice.parents, rest)
     motion = Motion(skeleton, fps, positions[:, 0], rotations, positions)
-    return Take(motion, tails[:, choice.bones], choice)
+    return Take(motion, tails[:, choice.bones], rest_heads, choice)
 
 
 def unscaled(linear) -> np.ndarray:
@@ -82,17 +85,18 @@ def rig_joints(armature, action, slot, rotations, positions) -> JointChoice:
     return choose_joints(parents, rotations[sample], positions[sample], candidates)
 
 
-def rest_matrices(armature, choice: JointChoice, rotations, positions) -> np.ndarray:
-    """The joints' rest matrices in the world, without scale, `[J, 4, 4]`, at the clip's own mean bone lengths.
+def rest_matrices(armature, choice: JointChoice, rotations, positions):
+    """The joints' rest matrices in the world, without scale, `[J, 4, 4]`, and their heads in the rest pose, `[J, 3]`.
 
-    Keys often hold bones away from their rest places, so those say little about the body's size.
+    The matrices have the clip's own mean bone lengths: keys often hold bones away from their rest places.
     """
     bones, world = armature.pose.bones, np.array(armature.matrix_world)
     rest = np.array([world @ np.array(bones[row].bone.matrix_local) for row in choice.bones])
+    heads = rest[:, :3, 3].copy()
     rest[:, :3, :3] = unscaled(rest[:, :3, :3])
     for joint, parent in enumerate(choice.parents[1:], start=1):
         steps = quaternion_rotate(
             quaternion_conjugate(rotations[:, parent]), positions[:, joint] - positions[:, parent]
         )
         rest[joint, :3, 3] = rest[parent, :3, 3] + rest[parent, :3, :3] @ steps.mean(axis=0)
-    return rest
+    return rest, heads
