@@ -50,7 +50,7 @@ class Limits:
     """How long the client waits, in seconds, before it takes things into its own hands."""
 
     start_s: float = 120.0  # to the first answer; torch with CUDA from a cold disk takes up to a minute
-    cancel_s: float = 0.4  # from a cancel to the end of the job; then the process is killed
+    cancel_s: float = 0.35  # from a cancel to the end of the job; then the process is killed
     ping_s: float = 5.0  # of silence during a job before the backend is asked whether it lives
     silence_s: float = 20.0  # without an answer to that
     stop_s: float = 0.5  # for a process that was asked to end
