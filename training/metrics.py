@@ -8,7 +8,7 @@ acceleration, windows) is measured at 30 fps. Every figure of a variation belong
 import numpy as np
 
 from backend.contacts import find_contacts
-from backend.motion import Motion, joint_positions, resample_motion
+from backend.motion import Motion, joint_positions, resample_motion, slice_motion
 from backend.rotations import (
     matrix_to_sixd,
     quaternion_angle,
@@ -35,7 +35,14 @@ MOST_MOVING_SHARE = 0.25
 def report_positions(motion: Motion, fps: float | None = METRIC_FPS) -> np.ndarray:
     """Joint positions `[T, J, 3]` of a body of 1.7 m, metres, at `fps` (None: the motion's own rows)."""
     scale = REPORT_HEIGHT_M / skeleton_height(motion.skeleton)
-    return joint_positions(motion if fps is None else resample_motion(motion, fps)) * scale
+    return joint_positions(motion if fps is None else at_rate(motion, fps)) * scale
+
+
+def at_rate(motion: Motion, fps: float = METRIC_FPS) -> Motion:
+    """The motion at another rate, without a last row that would be nearer to its neighbour than the others."""
+    steps = (motion.frames - 1) / motion.fps * fps
+    sampled = resample_motion(motion, fps)
+    return sampled if abs(steps - round(steps)) < 1e-3 or sampled.frames < 3 else slice_motion(sampled, 0, -1)
 
 
 def local_rotations(motion: Motion) -> np.ndarray:
@@ -208,7 +215,7 @@ def end_pose_errors_cm(source: Motion, other: Motion) -> tuple[float, float]:
 
 def pose_features(motion: Motion) -> np.ndarray:
     """All joints' local rotations as six numbers, one after the other, `[T, J * 6]` at 30 fps (GANimator's pose)."""
-    local = local_rotations(resample_motion(motion, METRIC_FPS))
+    local = local_rotations(at_rate(motion))
     return matrix_to_sixd(quaternion_to_matrix(local)).reshape(len(local), -1)
 
 
@@ -240,7 +247,7 @@ def frame_distances(source: Motion, sample: Motion, angular: bool = False) -> np
     """
     if not angular:
         return _distances(pose_features(source), pose_features(sample))
-    a, b = (local_rotations(resample_motion(m, METRIC_FPS)) for m in (source, sample))
+    a, b = (local_rotations(at_rate(m)) for m in (source, sample))
     total = np.zeros((len(a), len(b)))
     for joint in range(a.shape[1]):
         total += np.arccos(np.clip(np.abs(a[:, joint] @ b[:, joint].T), 0.0, 1.0))
