@@ -17,6 +17,7 @@ REFUSALS = (UserError, BackendError)  # errors whose text is a sentence for the 
 
 _client = None
 _status = None  # the backend's last answer to `status`
+_left = None  # the request that was left early last; its process may be about to be killed
 
 
 def settings() -> Settings:
@@ -54,8 +55,12 @@ def ask(request: str, arrays=None, **fields):
     Raises:
         UserError: the request failed; the text is the backend's sentence.
     """
+    global _left
     try:
         backend = client()
+        while _left is not None and not _left.finished:  # at most until the client's limit for a cancel
+            backend.poll()
+            yield None
         job = backend.submit(request, arrays, **fields)
     except BackendError as error:
         raise UserError(str(error)) from error
@@ -73,6 +78,7 @@ def ask(request: str, arrays=None, **fields):
     finally:
         if not job.finished:
             backend.cancel(job)
+            _left = job
 
 
 def remember(status: dict) -> None:
@@ -109,8 +115,8 @@ def log_text() -> str:
 
 def stop() -> None:
     """Ends the process; the next request starts another."""
-    global _status
-    _status = None
+    global _status, _left
+    _status = _left = None
     if _client is not None:
         _client.stop()
 
@@ -121,6 +127,6 @@ def register():
 
 def unregister():
     """No process outlives the extension."""
-    global _client
+    global _client, _left
     stop()
-    _client = None
+    _client = _left = None

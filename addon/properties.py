@@ -34,6 +34,8 @@ KINDS = (
     ("VARIATION", "Variation", "A variation of the source"),
 )
 
+CARRIED = {"LIBRARY_OVERRIDABLE"}  # what an armature carries can be changed on a linked one with an override
+
 
 class ResampleSettings:
     """What *Resample motion* takes; the scene keeps it for the panel, the operator has the same for scripts."""
@@ -114,34 +116,53 @@ class MotionVariationsSettings(ResampleSettings, bpy.types.PropertyGroup):
 class MotionVariationsRow(bpy.types.PropertyGroup):
     """One line of an armature's list: the source, its reconstruction, or a variation."""
 
-    kind: EnumProperty(name="Kind", items=KINDS, default="VARIATION")
-    action: PointerProperty(name="Action", type=bpy.types.Action, description="The action of this line")
-    source: PointerProperty(name="Source", type=bpy.types.Action, description="The action that it was made from")
-    slot: StringProperty(name="Slot", description="Identifier of the action's slot for this armature")
-    seed: IntProperty(name="Seed", description="The seed that made this variation")
-    strength: FloatProperty(name="Strength", description="The strength that made this variation")
-    level: EnumProperty(name="Level", description="What this variation changes", items=LEVELS, default="PHRASES")
+    kind: EnumProperty(name="Kind", items=KINDS, default="VARIATION", override=CARRIED)
+    action: PointerProperty(
+        name="Action", type=bpy.types.Action, description="The action of this line", override=CARRIED
+    )
+    source: PointerProperty(
+        name="Source", type=bpy.types.Action, description="The action that it was made from", override=CARRIED
+    )
+    slot: StringProperty(name="Slot", description="Identifier of the action's slot for this armature", override=CARRIED)
+    seed: IntProperty(name="Seed", description="The seed that made this variation", override=CARRIED)
+    strength: FloatProperty(name="Strength", description="The strength that made this variation", override=CARRIED)
+    level: EnumProperty(
+        name="Level", description="What this variation changes", items=LEVELS, default="PHRASES", override=CARRIED
+    )
     change_deg: FloatProperty(
-        name="Change", description="How far the joints turn from the source on average, in degrees", precision=1
+        name="Change",
+        description="How far the joints turn from the source on average, in degrees",
+        precision=1,
+        override=CARRIED,
     )
 
 
 class MotionVariationsReport(bpy.types.PropertyGroup):
     """What *Encode* found out about a source."""
 
-    action: PointerProperty(name="Action", type=bpy.types.Action, description="The action that was encoded")
-    frames: IntProperty(name="Frames", description="Frames read")
-    joints: IntProperty(name="Joints", description="Bones that the model sees; the others follow them")
-    bones: IntProperty(name="Bones", description="Bones of the armature")
-    fps: FloatProperty(name="Rate", description="Frames a second as read")
-    height_m: FloatProperty(name="Height", description="Size of the skeleton in metres")
+    action: PointerProperty(
+        name="Action", type=bpy.types.Action, description="The action that was encoded", override=CARRIED
+    )
+    frames: IntProperty(name="Frames", description="Frames read", override=CARRIED)
+    joints: IntProperty(
+        name="Joints", description="Bones that the model sees; the others follow them", override=CARRIED
+    )
+    bones: IntProperty(name="Bones", description="Bones of the armature", override=CARRIED)
+    fps: FloatProperty(name="Rate", description="Frames a second as read", override=CARRIED)
+    height_m: FloatProperty(name="Height", description="Size of the skeleton in metres", override=CARRIED)
     rotation_deg: FloatProperty(
-        name="Rotation error", description="How far the model's reconstruction is off on average, in degrees"
+        name="Rotation error",
+        description="How far the model's reconstruction is off on average, in degrees",
+        override=CARRIED,
     )
     joint_cm: FloatProperty(
-        name="Joint error", description="How far the joints of the model's reconstruction are off on average, in cm"
+        name="Joint error",
+        description="How far the joints of the model's reconstruction are off on average, in cm",
+        override=CARRIED,
     )
-    joint_heights: FloatProperty(name="Joint error", description="The same as a share of the skeleton's height")
+    joint_heights: FloatProperty(
+        name="Joint error", description="The same as a share of the skeleton's height", override=CARRIED
+    )
 
 
 def _show_active(results, context):
@@ -154,15 +175,16 @@ def _show_active(results, context):
 class MotionVariationsResults(bpy.types.PropertyGroup):
     """What an armature object carries: its list and the last encode's report. Saved with the file."""
 
-    rows: CollectionProperty(type=MotionVariationsRow)
+    rows: CollectionProperty(type=MotionVariationsRow, override=CARRIED | {"USE_INSERTION"})
     active_index: IntProperty(
         name="Shown",
         description="Show the source or a variation on the armature. Arrow keys go through the list",
         default=0,
         min=0,
         update=_show_active,
+        override=CARRIED,
     )
-    report: PointerProperty(type=MotionVariationsReport)
+    report: PointerProperty(type=MotionVariationsReport, override=CARRIED)
 
 
 CLASSES = (
@@ -178,7 +200,7 @@ def register():
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Scene.motion_variations = PointerProperty(type=MotionVariationsSettings)
-    bpy.types.Object.motion_variations = PointerProperty(type=MotionVariationsResults)
+    bpy.types.Object.motion_variations = PointerProperty(type=MotionVariationsResults, override=CARRIED)
 
 
 def unregister():

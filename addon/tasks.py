@@ -184,9 +184,9 @@ def _read(target: Target):
 
 def _ask(request, reading, until, changes=None, arrays=None, **fields):
     """Sends the motion with a request; gives the head of `done` and puts (head, change) pairs into `changes`."""
+    yield Progress(READ_UNTIL, "Sending the motion")
     arrays = motion_to_arrays(reading.motion) | (arrays or {})
     progress = Progress(READ_UNTIL, "Waiting for the backend", waiting=True)
-    yield progress
     head = None
     with contextlib.closing(connection.ask(request, arrays, **fields)) as events:
         for event in events:

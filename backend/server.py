@@ -9,6 +9,7 @@ learns of its cancellation when it next reports progress.
     cancel     `done` with `found`; the request that it names ends with `cancelled`
 """
 
+import contextlib
 import queue
 import sys
 import threading
@@ -67,7 +68,7 @@ class Server:
             self._wake.put(ProtocolError(str(error) or "Memory ran out for a message."))
             return
         except OSError as error:  # the stream broke: the client is gone
-            print(f"The client's stream broke: {error}", file=sys.stderr)
+            _log(f"The client's stream broke: {error}")
         self._wake.put(None)
         self._at_end()
 
@@ -146,9 +147,15 @@ class Server:
             with self._sending:
                 write_message(self._sink, head, arrays)
         except OSError as error:
-            print(f"The client is gone: {error}", file=sys.stderr)
+            _log(f"The client is gone: {error}")
             self._wake.put(None)
             self._at_end()
+
+
+def _log(text: str) -> None:
+    """A line of the log, which may be gone together with the client."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def serve(source, sink, jobs, at_end=lambda: None) -> None:

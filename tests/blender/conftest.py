@@ -1,4 +1,4 @@
-"""Fixtures of the tests in Blender. Each file runs in a process of its own, since bpy can be imported once a process."""
+"""Fixtures of the tests in Blender. Each file runs in a process of its own: bpy can be imported once a process."""
 
 import pytest
 

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import build
 from tests.process.scenery import save_tiny_checkpoint
@@ -29,6 +30,7 @@ BONES = (  # name, parent, head, tail: metres, Z up, facing -Y
     ("shin.R", "thigh.R", (-0.1, 0, 0.5), (-0.1, 0, 0.08)),
     ("foot.R", "shin.R", (-0.1, 0, 0.08), (-0.1, -0.2, 0.02)),
 )
+VERBS = ("encode", "reconstruct", "resample")
 SWINGS = {"thigh": 0.5, "shin": 0.4, "foot": 0.2, "arm": -0.4, "hand": -0.2, "chest": 0.05, "head": 0.05, "hips": 0.03}
 
 
@@ -122,7 +124,9 @@ def curves_of(action) -> list:
     """All F-curves of an action, in every slot."""
     if not hasattr(action, "layers"):
         return list(action.fcurves)
-    return [curve for layer in action.layers for strip in layer.strips for bag in strip.channelbags for curve in bag.fcurves]
+    return [
+        curve for layer in action.layers for strip in layer.strips for bag in strip.channelbags for curve in bag.fcurves
+    ]
 
 
 def keys_of(action) -> dict:
@@ -194,3 +198,33 @@ def finish(limit_s: float = 60.0) -> str:
         assert time.monotonic() < end, "the job doesn't end"
         time.sleep(0.002)
     return result
+
+
+def refused(operators, sentence: str, verbs=VERBS) -> None:
+    """Each verb fails with the sentence and changes nothing."""
+    before = contents()
+    for verb in verbs:
+        with pytest.raises(RuntimeError, match=sentence) as caught:
+            getattr(operators, verb)()
+        text = str(caught.value).removeprefix("Error: ").strip()
+        assert "Traceback" not in text and "unexpected" not in text
+        assert text[0].isupper() or text[0] in "'5"
+        assert text.endswith((".", ")"))
+        assert contents() == before
+        assert module("session").job is None
+
+
+def works(operators) -> None:
+    """The next click, on a healthy armature, does what it should."""
+    fresh_file()
+    armature = walker()
+    assert operators.resample(count=1, seed=1) == {"FINISHED"}
+    assert len(armature.motion_variations.rows) == 2
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process lives; one that ended and wasn't waited for doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -12,11 +12,13 @@ from tests.blender.stage import (
     contents,
     curves_of,
     finish,
+    is_running,
     keys_of,
     module,
     start_resample,
     walker,
 )
+
 
 def test_encode_says_what_was_read_and_changes_no_action(operators):
     """The report has frames, joints, rate and the model's error; nothing else in the file changes."""
@@ -492,14 +494,3 @@ def select(armature, names) -> None:
 def evaluate(action, frames) -> np.ndarray:
     """`[curves, frames]` values."""
     return np.array([[curve.evaluate(frame) for frame in frames] for curve in curves_of(action)])
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process lives."""
-    import os
-
-    try:
-        os.kill(pid, 0)
-        return True
-    except ProcessLookupError:
-        return False
