@@ -116,7 +116,7 @@ def within_reach(shifts, bones, source_distance) -> np.ndarray:
     """
     lengths = np.linalg.norm(bones, axis=-1).sum(axis=1)
     soft = REACH_SOFT * lengths
-    reach = np.maximum(REACH * lengths, source_distance)
+    reach = np.maximum(np.maximum(REACH * lengths, source_distance), np.minimum(source_distance + 2 * soft, lengths))
 
     def eased(distance):
         return reach - soft * np.logaddexp(0.0, (reach - distance) / soft)

@@ -177,7 +177,7 @@ def ease_from(flags, rows: float) -> np.ndarray:
 
 def cover(values, sigma: float) -> np.ndarray:
     """A smooth curve over the peaks of `values [T]`."""
-    reach = max(1, int(round(1.5 * sigma)))
+    reach = max(1, int(round(2.5 * sigma)))
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="edge"), 2 * reach + 1)
     return smooth_frames(windows.max(axis=1), sigma, -1)
 
