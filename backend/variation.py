@@ -292,7 +292,8 @@ def vary(
             joint_positions(encoding.motion), encoding.motion.fps, height, encoding.motion.skeleton.parents
         )
         free = np.ones(rotation.shape[1], bool) if selected is None else np.asarray(selected, bool)
-        change = keep_contacts(encoding.motion, change, contacts, free, pin_weight(encoding.motion, settings, pinned))
+        weight, level = pin_weight(encoding.motion, settings, pinned), not settings.keep_root_path
+        change = keep_contacts(encoding.motion, change, contacts, free, weight, (level, level, True))
     report(1.0, "Done")
     return change
 

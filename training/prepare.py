@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from backend.errors import UserError
 from backend.features import MODEL_FPS, local_places, reference_pose
 from backend.motion import Motion, resample_motion
 from backend.rotations import matrix_to_quaternion
 
+from .blender_files import FORMATS, file_motions
 from .sources import SourceError, bvh_motion
 
 QUATERNION_SCALE = 32767
@@ -64,17 +66,28 @@ def clip_arrays(motion: Motion) -> dict[str, np.ndarray]:
 def read_clips(job) -> list[dict]:
     """Clips of one file: dicts with `name` and `arrays`, or `error`."""
     path = Path(job["path"])
+    clips = []
     try:
-        return [{**job, "name": path.stem, "arrays": clip_arrays(bvh_motion(path))}]
-    except (SourceError, OSError) as error:
-        return [{**job, "name": path.stem, "error": str(error)}]
+        motions = [(path.stem, bvh_motion(path))] if path.suffix.lower() == ".bvh" else file_motions(path)
+        for name, motion in motions:
+            try:
+                if isinstance(motion, str):
+                    raise SourceError(motion)
+                clips.append({**job, "name": name, "arrays": clip_arrays(motion)})
+            except SourceError as error:
+                clips.append({**job, "name": name, "error": str(error)})
+    except (SourceError, UserError, OSError) as error:
+        clips.append({**job, "name": path.stem, "error": str(error)})
+    return clips
 
 
 def find_files(folders) -> list[dict]:
     """Motion files below the folders, with their set and split by the names of the folders above them."""
     jobs = []
     for folder in folders:
-        for path in sorted(Path(folder).rglob("*.bvh")):
+        for path in sorted(Path(folder).rglob("*")):
+            if path.suffix.lower() not in (".bvh", *FORMATS):
+                continue
             split = next((part for part in path.parts[::-1] if part in SPLITS), "train")
             parts = [part for part in path.relative_to(folder).parts[:-1] if part not in SPLITS]
             jobs.append({"path": str(path), "set": parts[0] if parts else Path(folder).name, "split": split})
@@ -85,13 +98,13 @@ def prepare(folders, out: Path, processes: int, report=print) -> dict:
     """Reads every motion file below the folders into a data set at `out` and returns its manifest."""
     jobs = find_files(folders)
     if not jobs:
-        raise SourceError(f"No .bvh file below {', '.join(map(str, folders))}.")
+        raise SourceError(f"No {', '.join(('.bvh', *FORMATS))} file below {', '.join(map(str, folders))}.")
     out.mkdir(parents=True, exist_ok=True)
     flat = {name: [] for name in ARRAYS}
     clips, dropped = [], []
     rows = dict.fromkeys(ARRAYS, 0)
-    with multiprocessing.Pool(processes) as pool:
-        for index, results in enumerate(pool.imap(read_clips, jobs, chunksize=4)):
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for index, results in enumerate(pool.imap(read_clips, jobs, chunksize=2)):
             for result in results:
                 arrays = result.pop("arrays", None)
                 if arrays is None:
