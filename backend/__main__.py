@@ -4,6 +4,7 @@ The backend as a process: messages (see `protocol`) on stdin and stdout, the log
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -36,7 +37,8 @@ def main(arguments=None) -> int:
         # At the end of the input nobody is left to hear of a job that still runs: leave at once, whatever it is doing.
         serve(source, sink, jobs, at_end=lambda: os._exit(0))
     except ProtocolError as error:
-        print(f"The client broke the protocol, the backend stops. {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the log may be gone as well
+            print(f"The client broke the protocol, the backend stops. {error}", file=sys.stderr)
         os._exit(EXIT_PROTOCOL)
     return 0
 

@@ -64,11 +64,14 @@ class Server:
         try:
             while (message := read_message(self._source)) is not None:
                 self._receive(message)
-        except (ProtocolError, MemoryError) as error:  # memory: for a message that is too large for this machine
-            self._wake.put(ProtocolError(str(error) or "Memory ran out for a message."))
+        except ProtocolError as error:
+            self._wake.put(error)
             return
         except OSError as error:  # the stream broke: the client is gone
             _log(f"The client's stream broke: {error}")
+        except Exception as error:  # also MemoryError; without its reader the process would wait for ever
+            self._wake.put(ProtocolError(f"A message can't be taken ({type(error).__name__}: {error})."))
+            return
         self._wake.put(None)
         self._at_end()
 
@@ -132,7 +135,7 @@ class Server:
         except (UserError, MessageTooLarge) as error:
             self._final(number, "error", kind="user", message=str(error)[:MAX_SENTENCE])
         except Exception as error:
-            traceback.print_exc(file=sys.stderr)
+            _log(traceback.format_exc())
             what = f"{type(error).__name__}: {error}"[:MAX_SENTENCE]
             sentence = f"The backend failed ({what}). Its log has the details."
             self._final(number, "error", kind="internal", message=sentence)

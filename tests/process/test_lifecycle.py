@@ -13,6 +13,8 @@ import time
 import pytest
 from scenery import bare_environment, example_motion, is_alive, wait_ready, wait_until
 
+from backend.protocol import write_message
+
 START_LIMIT_S = 1.0  # promised to the user
 EXIT_LIMIT_S = 1.0
 CANCEL_LIMIT_S = 0.5  # promised to the user
@@ -106,6 +108,17 @@ def test_it_does_not_outlive_a_client_that_is_killed(extension, checkpoint):
     )
     process.wait(20)
     assert wait_until(lambda: not is_alive(pid)) < EXIT_LIMIT_S
+
+
+@pytest.mark.parametrize("request_name", ["status", "improve", "encode"])
+def test_it_does_not_outlive_a_client_that_does_not_take_the_answer(extension, checkpoint, request_name):
+    """Both ends at which it could be heard are closed, its log too: whichever thread answers ends the process."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([*backend_command(extension), "--checkpoint", checkpoint], bufsize=0, **pipes)
+    process.stdout.close()
+    process.stderr.close()
+    write_message(process.stdin, {"id": 1, "request": request_name})
+    process.wait(10)
 
 
 def test_a_kill_in_the_middle_of_a_job_is_explained_and_the_next_request_works(extension, new_client):
