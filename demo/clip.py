@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from training.blender_files import import_file
+
 from .session import clear_scene
 
 FORMATS = (".bvh", ".fbx", ".glb", ".gltf", ".blend")
@@ -70,24 +72,6 @@ def show_action(name: str, armature, action, slot) -> Clip:
     scene.frame_start, scene.frame_end = start, stop
     scene.frame_set(start)
     return Clip(name, armature, action, start, stop)
-
-
-def import_file(path: Path) -> None:
-    """Reads the file into the (empty) scene with Blender's own importers."""
-    import addon_utils
-    import bpy
-
-    kind = path.suffix.lower()
-    if kind == ".blend":
-        bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
-    elif kind == ".bvh":
-        addon_utils.enable("io_anim_bvh", default_set=True)
-        bpy.ops.import_anim.bvh(filepath=str(path), update_scene_fps=True, update_scene_duration=True)
-    elif kind == ".fbx":
-        bpy.ops.wm.fbx_import(filepath=str(path), ignore_leaf_bones=True)
-    else:
-        addon_utils.enable("io_scene_gltf2", default_set=True)
-        bpy.ops.import_scene.gltf(filepath=str(path))
 
 
 def slot_curves(action, slot):

@@ -28,14 +28,16 @@ def reader():
 
 
 def import_file(path: Path) -> None:
-    """Reads the file into an empty scene with Blender's own importers."""
+    """Reads the file into the scene with Blender's own importers; a .blend takes the scene's place."""
     import addon_utils
     import bpy
 
-    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     kind = path.suffix.lower()
     if kind == ".blend":
         bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    elif kind == ".bvh":
+        addon_utils.enable("io_anim_bvh", default_set=True)
+        bpy.ops.import_anim.bvh(filepath=str(path), update_scene_fps=True, update_scene_duration=True)
     elif kind == ".fbx":
         bpy.ops.wm.fbx_import(filepath=str(path), ignore_leaf_bones=True)
     else:
@@ -52,6 +54,7 @@ def file_motions(path: Path):
     import bpy
 
     timeline, motion_to_arrays, reader_error = reader()
+    bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
     try:
         import_file(path)
     except RuntimeError as error:
