@@ -195,6 +195,8 @@ def command_build(arguments) -> int:
 
 def command_setup(arguments) -> int:
     """The environment with PyTorch."""
+    if arguments:
+        raise BuildError(f"setup takes no arguments, but got {' '.join(arguments)}.")
     python = ensure_environment(["blender", "training", "dev"])
     say(f"ready: {python.relative_to(ROOT)} -m training")
     return 0
@@ -202,7 +204,7 @@ def command_setup(arguments) -> int:
 
 def command_demo(arguments) -> int:
     """The demo, in the environment's Python."""
-    python = ensure_environment(["blender"])
+    python = ensure_environment(["blender", "training"] if "torch" in arguments else ["blender"])
     if "-h" in arguments or "--help" in arguments:
         return run([str(python), "-m", "demo", *arguments])
     return run([str(python), "-m", "demo", *arguments, "--zip", str(build_zip(python))])

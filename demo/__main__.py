@@ -186,6 +186,7 @@ def write_results(bpy, out: Path, clip: Clip, report, rows, contacts) -> None:
     bpy.ops.motion_variations.show(index=0)
     stem = re.sub(r"[^\w.-]+", "_", Path(clip.name).stem)
     blend = (out / f"{stem}.blend").resolve()
+    bpy.context.preferences.filepaths.save_version = 0  # no .blend1 of an earlier demo beside it
     bpy.ops.wm.save_as_mainfile(filepath=str(blend), compress=True)
     facts = (
         f"Motion Variations on {report['armature']}, {report['frames']} frames at {report['fps']:.4g} fps, "
