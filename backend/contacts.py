@@ -57,13 +57,16 @@ def find_contacts(positions, fps, height_m, parents) -> np.ndarray:
     speeds = np.linalg.norm(np.gradient(smooth, axis=0), axis=-1) * fps
     ends, reaches = _limb_ends(parents, positions)
     heights, end_speeds = smooth[:, ends, 2], speeds[:, ends]
-    bearing = _fastest_ancestor(parents, ends, speeds)
+    ancestors = ancestor_matrix(parents) > 0
+    np.fill_diagonal(ancestors, False)
+    bearing = np.stack([speeds[:, ancestors[end]].max(axis=1) for end in ends], axis=1)
+    above = [np.flatnonzero(ancestors[end, ends]) for end in ends]  # a toe's ankle
 
     shortest = max(3, int(round(REST_S * fps)))
     pace = np.maximum(1.0, RUNNING / STAY * speeds[:, :1])
     end_speeds = end_speeds / pace
     bearing = bearing / pace
-    slow = _rests(end_speeds < STAY, end_speeds, bearing, shortest)
+    slow = _rests(end_speeds < STAY, end_speeds, bearing, above, shortest)
     if not slow.any():
         return contacts
     resting = np.full(len(ends), np.inf)  # how low each joint rests
@@ -76,10 +79,10 @@ def find_contacts(positions, fps, height_m, parents) -> np.ndarray:
     lowest = (heights - soles).min(axis=1, keepdims=True)
     near |= heights - soles < lowest + LOWEST_HEIGHTS
     near &= bears
-    found = _rests((end_speeds < STAY) & near, end_speeds, bearing, shortest)
-    above = smooth[:, :1, 2] - heights
+    found = _rests((end_speeds < STAY) & near, end_speeds, bearing, above, shortest)
+    below = smooth[:, :1, 2] - heights
     for end in np.flatnonzero(found.any(axis=0)):
-        contacts[:, ends[end]] = found[:, end] & (np.median(above[found[:, end], end]) > ROOT_HEIGHTS)
+        contacts[:, ends[end]] = found[:, end] & (np.median(below[found[:, end], end]) > ROOT_HEIGHTS)
     return contacts
 
 
@@ -92,22 +95,21 @@ def _limb_ends(parents, positions) -> tuple[np.ndarray, np.ndarray]:
     return ends, reaches[ends]
 
 
-def _fastest_ancestor(parents, ends, speeds) -> np.ndarray:
-    """The speed of each end's fastest ancestor, `[T, E]`."""
-    ancestors = ancestor_matrix(parents) > 0
-    np.fill_diagonal(ancestors, False)
-    return np.stack([speeds[:, ancestors[end]].max(axis=1) for end in ends], axis=1)
+def _rests(flags, speeds, bearing, above, shortest) -> np.ndarray:
+    """The runs of `flags [T, E]` that are long enough, slow somewhere, and slower than what they bear (ankles) or below
+    a joint that rests (toes).
 
-
-def _rests(flags, speeds, bearing, shortest) -> np.ndarray:
-    """The runs of `flags [T, E]` that are long enough, slow somewhere, and slower than what they bear."""
+    Args:
+        speeds, bearing: `[T, E]` of the ends and of their fastest ancestors. above: for each end those it hangs on.
+    """
     kept = np.zeros_like(flags)
     for column, start, stop in zip(*runs(flags), strict=True):
         mine = speeds[start:stop, column]
         mean = mine.mean()
         if stop - start < shortest or mine.min() > SLOW:
             continue
-        if mean < STILL or mean < SLOWER * bearing[start:stop, column].mean():
+        hangs = kept[start:stop, above[column]].mean(axis=0)
+        if mean < STILL or mean < SLOWER * bearing[start:stop, column].mean() or (hangs > 0.5).any():
             kept[start:stop, column] = True
     return kept
 

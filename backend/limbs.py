@@ -9,6 +9,7 @@ from .skeleton import LIMB_HEIGHTS, ancestor_matrix, leaf_distances, parent_rows
 
 TIED_HEIGHTS = 0.015  # a leg goes with the detached foot that moves less than this in the axes of its last bone,
 TIED_SHARE = 0.3  # and less than this share of what the foot moves in the body's
+BESIDE_SHARE = 0.5
 FOOT_HEIGHTS = 0.25  # nearer than this to the end of a limb, branches are toes and fingers, not limbs
 
 
@@ -40,16 +41,17 @@ def find_limbs(source, places_heights, ends, slide_joints) -> list[Limb]:
     parents = source.skeleton.parents
     lengths = np.linalg.norm(places_heights - places_heights[:, parent_rows(parents)], axis=-1).mean(axis=0)
     reaches = leaf_distances(parents, lengths)
-    branches = np.zeros(len(parents), dtype=np.int64)
-    for joint in range(1, len(parents)):
-        branches[parents[joint]] += reaches[joint] + lengths[joint] >= LIMB_HEIGHTS
+    branches = reaches + lengths  # from each joint's parent to the end of the branch that the joint begins
     sliding = {int(joint) for joint in slide_joints}
     ancestors = ancestor_matrix(parents) > 0
 
     def top_of(joint):
         while joint not in sliding:
             parent = int(parents[joint])
-            if parent <= 0 or (branches[parent] > 1 and reaches[parent] > FOOT_HEIGHTS):
+            others = np.flatnonzero((parents == parent) & (np.arange(len(parents)) != joint))
+            # A body has other limbs of about that length beside this one; a thigh has twist bones.
+            limbs_beside = branches[others] >= max(LIMB_HEIGHTS, BESIDE_SHARE * branches[joint])
+            if parent <= 0 or (limbs_beside.any() and reaches[parent] > FOOT_HEIGHTS):
                 break
             joint = parent
         return joint
