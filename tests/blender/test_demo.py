@@ -187,6 +187,20 @@ def test_the_demo_leaves_a_file_a_picture_and_a_report(archive, tmp_path):
     assert bpy.context.scene.render.fps == plan.FPS
 
 
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+def test_the_demo_varies_each_level_of_a_creature(archive, tmp_path):
+    """A clip of another rate and skeleton, one variation a level, the file named after the clip."""
+    out = tmp_path / "out"
+    horse = str(SHARED / "creatures/test/m2m_horse.glb")
+    code, _, errors = run_demo(archive, out, "--clip", horse, "--action", "Walk", "--level", "EACH", "--count", "1")
+    assert code == 0, errors
+    report = json.loads((out / "report.json").read_text())
+    assert report["source_action"] == "Walk" and report["source_unchanged"] is True
+    assert [variation["level"] for variation in report["variations"]] == ["WHOLE", "PHRASES", "DETAIL"]
+    assert (out / "m2m_horse.blend").is_file()
+    assert report["round_trip"]["rotation_deg_max"] < 1e-3
+
+
 def test_the_demo_says_what_is_wrong_with_a_clip(archive, tmp_path):
     """A sentence and an exit code, no traceback."""
     (tmp_path / "notes.txt").write_text("no clip")
