@@ -145,7 +145,7 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
     for limb, turning in zip(limbs, turnings, strict=True):
         straighten_limb(rotation, limb, turning, source, places, varied, free)
     varied = vary()
-    rests = [find_rests(limb, contacts, places, varied, rotation, pinned, fps, height_m) for limb in limbs]
+    rests = [find_rests(limb, contacts, places, varied, change, rotation, pinned, fps, height_m) for limb in limbs]
     pairs = list(zip(limbs, rests, strict=True))
     for limb, rest in pairs:
         flatten_feet(rotation, limb, rest, contacts, parents, free, fps)

@@ -141,14 +141,11 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, sigma) -> 
     axes = quaternion_to_matrix(uppers)
     mobility = axes @ (turning.spread * free[:, None, None]) @ axes.swapaxes(-1, -2)
     start = _bends(bones, turning, uppers)
-    # The hinge that is bent and loose most takes the length first: a knee, not a straight wrist.
-    usual = np.median(start, axis=0)
-    looseness = np.trace(turning.spread, axis1=1, axis2=2) ** 0.5 * np.sin(np.clip(usual, 0.0, 0.5 * np.pi))
-    looseness = np.where(turning.hinged & free & (usual > STRAIGHTEST_RAD), looseness, 0.0)
-    if free[0] and looseness.any():
-        turns = _bend_and_swing(bones, goal, turning, uppers, start, int(looseness.argmax()))
+    joint = _leading_hinge(bones, turning, uppers, free)
+    if joint is not None and free[0]:
+        turns = _bend_and_swing(bones, goal, turning, uppers, start, joint)
     turns = _settle(turns, bones, goal, mobility, turning, uppers, free, start)
-    if turning.hinged[1:].all():
+    if turning.hinged[1:].all() and joint is not None:
         return turns
     # With a ball joint in the middle, a limb that is nearly straight may give way to different sides from row to row:
     # once more, from the answers smoothed over time.
@@ -156,6 +153,25 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, sigma) -> 
     turns = quaternion_to_rotvec(turns)
     turns = np.concatenate([smooth_frames(turns[a:b], sigma, -3) for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
     return _settle(rotvec_to_quaternion(turns), bones, goal, mobility, turning, uppers, free, start)
+
+
+def _leading_hinge(bones, turning, uppers, free) -> int | None:
+    """The hinge that takes a limb's length first, the loosest and most bent: a knee, not a straight wrist.
+
+    All that is beyond it counts as one bone, which has to lie on the hinge's own side in all rows: not so in the hind
+    leg of a dog, whose hock is bent the other way.
+    """
+    best, most = None, 0.0
+    for joint in np.flatnonzero(turning.hinged & free):
+        axis = quaternion_rotate(uppers[:, joint], turning.axis[joint])
+        bend = bend_angle(bones[:, :joint].sum(axis=1), bones[:, joint:].sum(axis=1), axis)
+        if bones.shape[1] > 2 and bend.min() < HINGE_BEND_RAD:
+            continue
+        usual = np.clip(np.median(bend), 0.0, 0.5 * np.pi)
+        looseness = np.sin(usual) * np.trace(turning.spread[joint]) ** 0.5
+        if looseness > most:
+            best, most = int(joint), looseness
+    return best
 
 
 def _settle(turns, bones, goal, mobility, turning, uppers, free, start) -> np.ndarray:

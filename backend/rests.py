@@ -14,6 +14,7 @@ from .rotations import quaternion_rotate, rotvec_to_quaternion, yaw_to_quaternio
 from .skeleton import ancestor_matrix
 
 EASE_S = 0.4  # a limb comes to its place and leaves it over this time; in a shorter gap, from place to place
+STRIDE_HEIGHTS = 0.05  # a foot is put at most this far from where the source has it under the body
 JOIN_S = 0.15  # rests nearer than this in time are one: there is no time to go elsewhere
 TURN_HEIGHTS = 0.08  # a foot that moves further than this while it rests isn't turned about one point
 HANDOVER_S = 0.03  # width over which heel passes its rest to toe
@@ -45,12 +46,13 @@ class Rests:
         return self.leaving + self.coming
 
 
-def find_rests(limb: Limb, contacts, places, varied, rotation, pinned, fps, height_m) -> Rests:
+def find_rests(limb: Limb, contacts, places, varied, change, rotation, pinned, fps, height_m) -> Rests:
     """When a limb rests, and where in the variation.
 
     Args:
-        contacts: `[T, J]` bool. places, varied: `[T, J, 3]` metres, source and variation. rotation: `[T, J, 3]`, the
-            change. pinned: `[T]` bool; a place that pinned rows share, or ease into, is the source's own.
+        contacts: `[T, J]` bool. places, varied: `[T, J, 3]` metres, source and variation. change: Change. rotation: its
+            rotations as they stand. pinned: `[T]` bool; where pinned rows share a place or ease into it, it is the
+            source's own.
     """
     mine = contacts[:, limb.ends]
     resting = mine.any(axis=1)
@@ -65,6 +67,10 @@ def find_rests(limb: Limb, contacts, places, varied, rotation, pinned, fps, heig
     rows = np.bincount(label, minlength=count)[:, None]
     pivot = np.stack([np.bincount(label, path[:, axis], count) for axis in range(3)], axis=1) / rows
     shift = np.stack([np.bincount(label, moved[:, axis], count) for axis in range(3)], axis=1) / rows
+    body = np.stack([np.bincount(label, change.root[resting, axis], count) for axis in range(3)], axis=1) / rows
+    # A foot goes with the body, and only so far from where it stood under it that legs neither split nor cross.
+    stride = np.linalg.norm((shift - body)[:, :2], axis=1)[:, None] / (STRIDE_HEIGHTS * height_m) + 1e-9
+    shift = body + (shift - body) * np.tanh(stride) / stride
     shift[:, 2] = 0.0  # as high above the floor as the source
 
     travel = np.zeros(count)
