@@ -10,7 +10,9 @@ import numpy as np
 
 from .features import smooth_frames
 from .limbs import Limb, limb_points
+from .rests import cover
 from .rotations import (
+    quaternion_angle,
     quaternion_conjugate,
     quaternion_multiply,
     quaternion_normalize,
@@ -30,13 +32,15 @@ HINGE_LOOSE_RAD = np.radians(10.0)  # at least, as LOOSEST_RAD is at most
 HINGE_PLAY_RAD = np.radians(1.0)  # STIFFNESS_RAD off the axis of a hinge
 STRAIGHTEST_RAD = np.radians(2.0)
 BEYOND_RAD = np.radians(30.0)  # a hinge bends this much beyond what the clip shows, but not through straight
-SOFT_RAD = np.radians(1.5)
+SOFT_RAD = np.radians(1.5)  # by which a hinge may leave its range
 OFF_AXIS = 0.25  # of what a variation turns a hinge off its axis stays
 DAMPING = 1e-3  # of the mean mobility: what a straight limb lets through along itself
 STEPS = 3
+FASTEST_RAD_S = np.radians(300.0)  # of what is turned to reach a place; more is a pop
+POP_S = 0.08
 SETTLE_S = 0.05  # smoothing of a first answer
-REACH = 0.985  # of the bones' sum: a limb isn't stretched further than this, or than the source has it
-REACH_SOFT = 0.004  # of the bones' sum: width over which it slows down before that
+REACH = 0.985  # of the bones' sum: a limb isn't stretched further than this, or than the source has it,
+REACH_SOFT = 0.004  # by more than this
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,11 @@ def bend_angle(inner, outer, axis) -> np.ndarray:
 
 
 def within_range(bend_rad, from_rad, low_rad, high_rad):
-    """The bend of a hinge that comes from `from_rad`, eased into its range; `from_rad` itself stays as it is."""
-
-    def eased(angle):
-        return low_rad + SOFT_RAD * np.logaddexp(0.0, (angle - low_rad) / SOFT_RAD)
-
-    return np.minimum(from_rad + eased(bend_rad) - eased(from_rad), np.maximum(high_rad, from_rad))
+    """The bend of a hinge that comes from `from_rad`; towards straight it slows down before the end of its range."""
+    room = np.maximum(from_rad - low_rad, 0.0) + SOFT_RAD
+    straighter = np.maximum(from_rad - bend_rad, 0.0)
+    slowed = np.maximum(bend_rad, from_rad) - room * np.tanh(straighter / room)
+    return np.minimum(slowed, np.maximum(high_rad, from_rad))
 
 
 def within_reach(shifts, bones, source_distance) -> np.ndarray:
@@ -115,25 +118,21 @@ def within_reach(shifts, bones, source_distance) -> np.ndarray:
         bones: `[R, N, 3]` from joint to joint, top first. source_distance: `[R]` from top to end in the source.
     """
     lengths = np.linalg.norm(bones, axis=-1).sum(axis=1)
-    soft = REACH_SOFT * lengths
-    reach = np.maximum(np.maximum(REACH * lengths, source_distance), np.minimum(source_distance + 2 * soft, lengths))
-
-    def eased(distance):
-        return reach - soft * np.logaddexp(0.0, (reach - distance) / soft)
-
+    room = np.maximum(REACH * lengths - source_distance, 0.0) + REACH_SOFT * lengths
     goal = bones.sum(axis=1) + shifts
     distance = np.linalg.norm(goal, axis=-1)
-    shorter = source_distance + eased(distance) - eased(source_distance)  # where the source is, nothing changes
+    further = np.maximum(distance - source_distance, 0.0)
+    shorter = np.minimum(distance, source_distance) + room * np.tanh(further / room)
     return shifts + goal * (shorter / np.maximum(distance, 1e-9) - 1)[:, None]
 
 
-def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, sigma) -> np.ndarray:
+def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, fps) -> np.ndarray:
     """The turns of a chain's bones that shift its end, `[R, N, 4]` world quaternions, outer ones including inner ones.
 
     Args:
         bones: `[R, N, 3]` from joint to joint, world, top first. shifts: `[R, 3]`, where the end is to go.
         uppers: `[R, N, 4]` world rotations of the joints' parents. free: `[N]` bool, joints that may turn.
-        rows: `[R]` of the clip. sigma: rows over which the answers are smoothed on the way.
+        rows: `[R]` of the clip, which has `fps` a second.
     """
     turns = np.zeros((*bones.shape[:2], 4))
     turns[..., 0] = 1
@@ -144,15 +143,34 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, sigma) -> 
     joint = _leading_hinge(bones, turning, uppers, free)
     if joint is not None and free[0]:
         turns = _bend_and_swing(bones, goal, turning, uppers, start, joint)
-    turns = _settle(turns, bones, goal, mobility, turning, uppers, free, start)
-    if turning.hinged[1:].all() and joint is not None:
-        return turns
-    # With a ball joint in the middle, a limb that is nearly straight may give way to different sides from row to row:
-    # once more, from the answers smoothed over time.
     cuts = np.concatenate(([0], np.flatnonzero(np.diff(rows) > 1) + 1, [len(rows)]))
-    turns = quaternion_to_rotvec(turns)
-    turns = np.concatenate([smooth_frames(turns[a:b], sigma, -3) for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
-    return _settle(rotvec_to_quaternion(turns), bones, goal, mobility, turning, uppers, free, start)
+    turns = _settle(turns, bones, goal, mobility, turning, uppers, free, start)
+    if joint is None or not turning.hinged[1:].all():
+        # With a ball joint in the middle, a limb that is nearly straight may give way to different sides from row to
+        # row: once more, from the answers smoothed over time.
+        turns = rotvec_to_quaternion(_smooth_pieces(quaternion_to_rotvec(turns), cuts, SETTLE_S * fps))
+        turns = _settle(turns, bones, goal, mobility, turning, uppers, free, start)
+    return _without_pops(turns, cuts, fps)
+
+
+def _smooth_pieces(values, cuts, sigma) -> np.ndarray:
+    """`values [R, N, 3]` smoothed over time, each piece between two cuts by itself."""
+    return np.concatenate([smooth_frames(values[a:b], sigma, -3) for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
+
+
+def _without_pops(turns, cuts, fps) -> np.ndarray:
+    """Turns `[R, N, 4]` smoothed where they are too fast: a foot off its place for a moment is less of an evil."""
+    speeds = quaternion_angle(turns[1:], turns[:-1]).max(axis=1) * fps
+    speeds[cuts[1:-1] - 1] = 0.0
+    fast = np.zeros(len(turns))
+    fast[1:] = speeds > FASTEST_RAD_S
+    fast[:-1] = np.maximum(fast[:-1], fast[1:])
+    if not fast.any():
+        return turns
+    vectors = quaternion_to_rotvec(turns)
+    sigma = POP_S * fps
+    amount = cover(fast, sigma)[:, None, None]
+    return rotvec_to_quaternion(vectors + amount * (_smooth_pieces(vectors, cuts, sigma) - vectors))
 
 
 def _leading_hinge(bones, turning, uppers, free) -> int | None:
@@ -291,7 +309,7 @@ def turn_limb(rotation, limb, turning, shift, rows, source, places, varied, free
     distance = np.linalg.norm(places[rows, limb.unit] - places[rows, chain[0]], axis=-1)
     uppers = quaternion_multiply(rotvec_to_quaternion(rotation[rows][:, above]), source.rotations[rows][:, above])
     shift = within_reach(shift[rows], bones, distance)
-    turns = reach_shifts(bones, shift, turning, uppers, free[chain], rows, SETTLE_S * source.fps)
+    turns = reach_shifts(bones, shift, turning, uppers, free[chain], rows, source.fps)
     _add_turns(rotation, rows, limb, turns, source.skeleton.parents, free)
 
 
