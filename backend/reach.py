@@ -35,6 +35,7 @@ BEYOND_RAD = np.radians(30.0)  # a hinge bends this much beyond what the clip sh
 SOFT_RAD = np.radians(1.5)  # by which a hinge may leave its range
 OFF_AXIS = 0.25  # of what a variation turns a hinge off its axis stays
 DAMPING = 1e-3  # of the mean mobility: what a straight limb lets through along itself
+TINY = 1e-12  # in place of a division by zero: bones may have no length
 STEPS = 3
 FASTEST_RAD_S = np.radians(300.0)  # of what is turned to reach a place; more is a pop
 POP_S = 0.08
@@ -118,7 +119,7 @@ def within_reach(shifts, bones, source_distance) -> np.ndarray:
         bones: `[R, N, 3]` from joint to joint, top first. source_distance: `[R]` from top to end in the source.
     """
     lengths = np.linalg.norm(bones, axis=-1).sum(axis=1)
-    room = np.maximum(REACH * lengths - source_distance, 0.0) + REACH_SOFT * lengths
+    room = np.maximum(REACH * lengths - source_distance, 0.0) + REACH_SOFT * lengths + TINY
     goal = bones.sum(axis=1) + shifts
     distance = np.linalg.norm(goal, axis=-1)
     further = np.maximum(distance - source_distance, 0.0)
@@ -201,7 +202,7 @@ def _settle(turns, bones, goal, mobility, turning, uppers, free, start) -> np.nd
         levers = _cross_matrix(-arms)  # a small turn w moves the end by lever @ w
         answers = mobility @ levers.swapaxes(-1, -2)
         response = (levers @ answers).sum(axis=1)
-        response += (DAMPING / 3 * np.trace(response, axis1=1, axis2=2) + 1e-12)[:, None, None] * np.eye(3)
+        response += (DAMPING / 3 * np.trace(response, axis1=1, axis2=2) + TINY)[:, None, None] * np.eye(3)
         force = np.linalg.solve(response, error[..., None])[:, None]
         step = (answers @ force)[..., 0]
         size = np.linalg.norm(step, axis=-1, keepdims=True)
@@ -225,7 +226,7 @@ def _bend_and_swing(bones, goal, turning, uppers, start, joint) -> np.ndarray:
     inner, outer = bones[:, :joint].sum(axis=1), bones[:, joint:].sum(axis=1)
     axis = quaternion_rotate(uppers[:, joint], turning.axis[joint])
     squares = (inner**2 + outer**2).sum(axis=-1)
-    product = np.linalg.norm(inner, axis=-1) * np.linalg.norm(outer, axis=-1)
+    product = np.linalg.norm(inner, axis=-1) * np.linalg.norm(outer, axis=-1) + TINY
     angle = np.arccos(np.clip((inner * outer).sum(axis=-1) / product, -1.0, 1.0))
     wanted = np.arccos(np.clip(((goal**2).sum(axis=-1) - squares) / (2 * product), -1.0, 1.0))
     side = bend_angle(inner, outer, axis)
@@ -236,8 +237,8 @@ def _bend_and_swing(bones, goal, turning, uppers, start, joint) -> np.ndarray:
     turns[..., 0] = 1
     turns[:, joint:] = rotvec_to_quaternion(more[:, None] * axis)[:, None]
     reached = inner + quaternion_rotate(turns[:, joint], outer)
-    lengths = np.linalg.norm(reached, axis=-1) * np.linalg.norm(goal, axis=-1)
-    swing = np.concatenate((lengths[:, None] + (reached * goal).sum(axis=-1)[:, None], np.cross(reached, goal)), axis=1)
+    along = np.linalg.norm(reached, axis=-1) * np.linalg.norm(goal, axis=-1) + TINY + (reached * goal).sum(axis=-1)
+    swing = np.concatenate((along[:, None], np.cross(reached, goal)), axis=1)
     return quaternion_multiply(quaternion_normalize(swing)[:, None], turns)
 
 

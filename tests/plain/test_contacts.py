@@ -341,6 +341,33 @@ def test_heading_may_turn_with_the_change():
     assert row["skate_cm_s"] < row["source_skate_cm_s"] + 0.2
 
 
+def test_bones_without_length_break_nothing():
+    """A helper in the knee, at the place of the shin; and a leg all of whose bones are points."""
+    motion, _ = walker()
+    contacts = metrics.source_contacts(motion)
+    parents = np.concatenate((PARENTS, [4])).astype(int)
+    parents[LEFT[2]] = 15
+    order = np.array([0, 1, 2, 3, 4, 15, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14])
+    rest = np.concatenate((motion.skeleton.rest, motion.skeleton.rest[[LEFT[1]]]))[order]
+    rotations = np.concatenate((motion.rotations, motion.rotations[:, [LEFT[1]]]), axis=1)[:, order]
+    row_of = np.argsort(order)
+    parents = np.where(parents[order] < 0, -1, row_of[parents[order]])
+    helped = Motion(Skeleton(parents, rest), 30.0, motion.root_positions, rotations)
+    found = metrics.source_contacts(helped)
+    assert shared(found[:, row_of[:15]], contacts) > 0.99
+    change, weight = noise_change(helped)
+    kept = keep_contacts(helped, change, found, np.ones(16, bool), weight, LEVEL)
+    row = metrics.variation_figures(helped, apply_change(helped, kept), found)
+    assert row["skate_cm_s"] < row["source_skate_cm_s"] + 0.3
+
+    points = motion.skeleton.rest.copy()
+    points[list(LEFT), :3, 3] = points[LEFT[0], :3, 3]
+    flat = replace(motion, skeleton=Skeleton(PARENTS, points))
+    change, weight = noise_change(flat)
+    kept = keep_contacts(flat, change, contacts, FREE, weight)
+    assert np.isfinite(kept.rotation).all() and np.isfinite(kept.root).all()
+
+
 def test_clips_without_contacts_are_left_alone():
     """The very same change comes back."""
     motion, _ = walker(in_place=True)
