@@ -16,7 +16,7 @@ from .backend.skeleton import (
     tree_height,
 )
 
-SAMPLE_FRAMES = 200  # enough to see which bones move
+SAMPLE_FRAMES = 120  # enough to see which bones move
 RIGID_HEIGHTS = 1e-6  # joints that kinematics without slides puts this near to their places are rigid
 MIN_SCALE = 1e-6  # a bone scaled below this is hidden, and its matrix doesn't say how it is turned
 # Constraints after which a bone's own rotation keys no longer say how it is turned.
@@ -130,7 +130,7 @@ def read_rig(armature) -> Rig:
 def local_rest(rig: Rig) -> np.ndarray:
     """Each bone's rest matrix seen from its parent's, `[N, 4, 4]`; roots as they are."""
     above = np.where((rig.parents >= 0)[:, None, None], rig.rest[parent_rows(rig.parents)], np.eye(4))
-    return np.linalg.inv(above) @ rig.rest
+    return np.linalg.inv(above) @ rig.rest  # Blender's rest matrices are rotations only nearly, so no transposing
 
 
 def levels(parents) -> list[np.ndarray]:
@@ -140,7 +140,7 @@ def levels(parents) -> list[np.ndarray]:
 
 
 def split_rotation(linear) -> np.ndarray:
-    """The rotations `[..., 3, 3]` in matrices that also scale, shear or mirror: the polar factor, a mirrored one turned over.
+    """The rotations in matrices `[..., 3, 3]` that also scale, shear or mirror: the polar factor, mirrors turned over.
 
     Meaningless where a matrix squeezes space flat; see `is_flat`.
     """
@@ -159,6 +159,18 @@ def is_flat(linear) -> np.ndarray:
     return (np.linalg.norm(linear, axis=-2) < MIN_SCALE).any(axis=-1)
 
 
+def is_even(world) -> bool:
+    """Whether object matrices `[1 or T, 4, 4]` scale all axes alike and all the time."""
+    products = np.swapaxes(world[:, :3, :3], 1, 2) @ world[:, :3, :3]
+    size = products[0, 0, 0]
+    return bool(np.abs(products - size * np.eye(3)).max() < 1e-6 * size)
+
+
+def _sample(frames: int) -> np.ndarray:
+    """Rows spread over a clip, its ends among them."""
+    return np.unique(np.linspace(0, frames - 1, min(frames, SAMPLE_FRAMES)).astype(np.int64))
+
+
 def joint_choice(rig: Rig, rotations, heads, keyed) -> JointChoice:
     """Which bones the model sees.
 
@@ -168,33 +180,57 @@ def joint_choice(rig: Rig, rotations, heads, keyed) -> JointChoice:
     Raises:
         MotionError: no bone moves, or too many do.
     """
-    count = len(rotations)
-    sample = np.unique(np.linspace(0, count - 1, min(count, SAMPLE_FRAMES)).astype(np.int64))
+    sample = _sample(len(rotations))
     try:
         return choose_joints(rig.parents, rotations[sample], heads[sample], rig.deform | keyed)
     except ValueError as error:
         raise MotionError(str(error)) from error
 
 
-def joint_skeleton(rig: Rig, choice: JointChoice, rotations, heads, world) -> tuple[Skeleton, bool]:
+def joint_skeleton(rig: Rig, choice: JointChoice, rotations, heads, world, surely_rigid) -> tuple[Skeleton, bool]:
     """The skeleton of the chosen joints, and whether its bones are rigid in this motion.
 
     Rest orientations are the armature's; offsets are the clip's mean ones, for keys often hold bones away from rest.
 
     Args:
         rotations: `[T, J, 4]` and heads `[T, J, 3]` of the joints, world. world: `[4, 4]` the object's matrix.
+        surely_rigid: the channels say so; else it is measured.
     """
     rows = parent_rows(choice.parents)
-    places = quaternion_rotate(quaternion_conjugate(rotations[:, rows]), heads - heads[:, rows])
-    offsets = places.mean(axis=0)
+    sample = _sample(len(rotations))
+    turns, points = rotations[sample], heads[sample]
+    offsets = quaternion_rotate(quaternion_conjugate(turns[:, rows]), points - points[:, rows]).mean(axis=0)
     rest = np.tile(np.eye(4), (len(rows), 1, 1))
     rest[:, :3, :3] = split_rotation(world[:3, :3]) @ rig.rest[choice.bones, :3, :3]
     rest[0, :3, 3] = world[:3, :3] @ rig.rest[choice.bones[0], :3, 3] + world[:3, 3]
     for joint in range(1, len(rows)):
         above = rest[rows[joint]]
         rest[joint, :3, 3] = above[:3, 3] + above[:3, :3] @ offsets[joint]
-    height = max(tree_height(choice.parents, offsets), 1e-9)
     skeleton = Skeleton(choice.parents, rest)
-    rigid = np.abs(places - offsets).max() < 1e-3 * height  # spares the kinematics where it is plain that they aren't
-    rigid = rigid and np.abs(rigid_positions(skeleton, heads[:, 0], rotations) - heads).max() < RIGID_HEIGHTS * height
-    return skeleton, bool(rigid)
+    height = max(tree_height(choice.parents, offsets), 1e-9)
+
+    def strays(turns, points):
+        return np.abs(rigid_positions(skeleton, points[:, 0], turns) - points).max() > RIGID_HEIGHTS * height
+
+    return skeleton, surely_rigid or not (strays(turns, points) or strays(rotations, heads))
+
+
+def is_surely_rigid(rig: Rig, choice: JointChoice, channels) -> bool:
+    """Whether the channels alone say that no joint moves against its parent joint."""
+    varying = channels.values.max(axis=1) != channels.values.min(axis=1)
+    shifted, turned = np.zeros(len(rig.names) + 1, dtype=bool), np.zeros(len(rig.names) + 1, dtype=bool)
+    for bone, kind, varies in zip(channels.bones.tolist(), channels.kinds, varying.tolist(), strict=True):
+        if varies and kind == "scale":
+            return False
+        if varies:
+            (shifted if kind == "location" else turned)[bone] = True
+    for joint in range(1, len(choice.bones)):
+        bone, end = choice.bones[joint], choice.bones[choice.parents[joint]]
+        if shifted[bone]:
+            return False
+        bone = rig.parents[bone]
+        while bone != end:
+            if bone < 0 or shifted[bone] or turned[bone]:
+                return False
+            bone = rig.parents[bone]
+    return True

@@ -1,17 +1,6 @@
-"""Keys as arrays: which frames to sample, values between keys, rotations in each of Blender's modes. No bpy."""
-
-from dataclasses import dataclass
+"""Keys as arrays: which frames to sample, values between keys. No bpy."""
 
 import numpy as np
-
-from .backend.rotations import (
-    euler_to_quaternion,
-    quaternion_multiply,
-    quaternion_normalize,
-    quaternion_to_euler,
-    quaternion_to_rotvec,
-    rotvec_to_quaternion,
-)
 
 CONSTANT, LINEAR, BEZIER = 0, 1, 2  # Blender's numbers for Keyframe.interpolation
 TIME_TOLERANCE = 1e-3  # frames: keys nearer than this are at the same time
@@ -19,45 +8,6 @@ MIN_STEP = 0.05  # frames: a key grid finer than this is no grid, but keys that 
 GRID_TOLERANCE = 0.01  # of a step
 BISECTIONS = 60
 SOLVED = 1e-10  # of a key interval
-ROTATION_CHANNEL = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}  # else rotation_euler
-OBJECT = -1  # the row of the armature object itself where bones have theirs
-CHANNEL_SIZE = {"location": 3, "rotation_quaternion": 4, "rotation_axis_angle": 4, "rotation_euler": 3, "scale": 3}
-
-
-@dataclass(frozen=True)
-class Channels:
-    """The F-curves that pose the armature, and their values at the sampled frames.
-
-    Attributes:
-        bones: `[C]` int, row of the rig, or OBJECT. kinds: `[C]` property names. indices: `[C]` int.
-        paths: `[C]` data paths.
-        values: `[C, T]` float32.
-        dense: `[C]` bool, the curve's keys stand on the sampled frames, all and only.
-    """
-
-    bones: np.ndarray
-    kinds: tuple[str, ...]
-    indices: np.ndarray
-    paths: tuple[str, ...]
-    values: np.ndarray
-    dense: np.ndarray
-
-    def keyed(self) -> np.ndarray:
-        """The bones that have any of these curves, sorted; without the object."""
-        return np.unique(self.bones[self.bones != OBJECT])
-
-    def rows(self, bone, kind) -> list[int]:
-        """The curves of one property of a bone."""
-        return [row for row in np.flatnonzero(self.bones == bone).tolist() if self.kinds[row] == kind]
-
-    def keyed_kinds(self, bone) -> set[str]:
-        """The kinds of curves that a bone has."""
-        return {kind for row, kind in zip(self.bones.tolist(), self.kinds, strict=True) if row == bone}
-
-
-def rotation_channel(mode: str) -> str:
-    """The property that a rotation mode reads."""
-    return ROTATION_CHANNEL.get(mode, "rotation_euler")
 
 
 def time_tolerance(times) -> float:
@@ -74,8 +24,8 @@ def merge_times(times) -> np.ndarray:
 def sample_frames(times, start=None, stop=None) -> tuple[np.ndarray, float]:
     """The timeline frames at which a motion is read, and the step between them.
 
-    Whole frames; where the keys lie on another uniform grid (a clip of 30 fps in a scene of 24), that grid, halved until
-    it is as fine as the frames. A row near a key stands exactly on it.
+    Whole frames; where the keys lie on another uniform grid (a clip of 30 fps in a scene of 24), that grid, divided
+    until it is as fine as the frames. A row near a key stands exactly on it.
 
     Args:
         times: key times. start, stop: first and last frame wanted, None for the keys' own.
@@ -92,7 +42,7 @@ def sample_frames(times, start=None, stop=None) -> tuple[np.ndarray, float]:
     last = int(np.floor((high - origin + tolerance) / step))
     frames = origin + step * np.arange(first, last + 1)
     if len(frames):
-        near = np.clip(np.searchsorted(times, frames), 1, len(times) - 1) if len(times) > 1 else np.zeros(len(frames), int)
+        near = np.minimum(np.searchsorted(times, frames), len(times) - 1)
         before = np.maximum(near - 1, 0)
         nearest = np.where(np.abs(times[near] - frames) < np.abs(times[before] - frames), times[near], times[before])
         frames = np.where(np.abs(nearest - frames) <= max(tolerance, GRID_TOLERANCE * step), nearest, frames)
@@ -120,7 +70,7 @@ def evaluate_keys(frames, keys, left, right, interpolation) -> np.ndarray:
     """The curve's values at `frames`, `[T]` float64, as Blender has them; constant beyond the ends.
 
     Args:
-        keys: `[n, 2]` times and values in order. left, right: `[n, 2]` handles. interpolation: `[n]`, of the three above.
+        keys: `[n, 2]` times and values in order. left, right: `[n, 2]` handles. interpolation: `[n]`, of the three.
     """
     keys = np.asarray(keys, dtype=np.float64)
     times, values = keys[:, 0], keys[:, 1]
@@ -139,7 +89,8 @@ def evaluate_keys(frames, keys, left, right, interpolation) -> np.ndarray:
     rows = np.flatnonzero(between & (kinds == BEZIER))
     if len(rows):
         s = segment[rows]
-        result[rows] = _bezier(frames[rows], keys[s], np.asarray(right, np.float64)[s], np.asarray(left, np.float64)[s + 1], keys[s + 1])
+        out, into = np.asarray(right, np.float64)[s], np.asarray(left, np.float64)[s + 1]
+        result[rows] = _bezier(frames[rows], keys[s], out, into, keys[s + 1])
     return result
 
 
@@ -163,66 +114,3 @@ def _bezier(frames, start, out, into, end) -> np.ndarray:
         t = np.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
     u = 1 - t
     return u**3 * start[:, 1] + 3 * u * u * t * out[:, 1] + 3 * u * t * t * into[:, 1] + t**3 * end[:, 1]
-
-
-def basis_quaternions(mode: str, values) -> np.ndarray:
-    """Channel values `[..., 3 or 4]` of a rotation mode as unit quaternions `[..., 4]`."""
-    values = np.asarray(values, dtype=np.float64)
-    if mode == "QUATERNION":
-        length = np.linalg.norm(values, axis=-1, keepdims=True)
-        fallback = np.array([0.0, 1.0, 0.0, 0.0])  # what Blender makes of a quaternion of zeros
-        return np.where(length > 1e-12, values / np.maximum(length, 1e-12), fallback)
-    if mode == "AXIS_ANGLE":
-        length = np.linalg.norm(values[..., 1:], axis=-1, keepdims=True)
-        return rotvec_to_quaternion(values[..., :1] * values[..., 1:] / np.maximum(length, 1e-12))
-    return euler_to_quaternion(values, mode)
-
-
-def turn_basis(mode: str, values, turns) -> np.ndarray:
-    """Channel values turned in the bone's own axes, in the same mode and as near to what they were as can be.
-
-    Args:
-        values: `[..., 3 or 4]`. turns: `[..., 3]` rotation vectors: `basis_new = basis exp(turn)`.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    turn = rotvec_to_quaternion(np.asarray(turns, dtype=np.float64))
-    if mode == "QUATERNION":
-        return quaternion_multiply(values, turn)  # keeps length and, for a turn below 360 degrees, the sign
-    turned = quaternion_multiply(basis_quaternions(mode, values), turn)
-    if mode != "AXIS_ANGLE":
-        return quaternion_to_euler(turned, mode, near_rad=values)
-    vector = quaternion_to_rotvec(quaternion_normalize(turned))
-    angle = np.linalg.norm(vector, axis=-1, keepdims=True)
-    axis = np.where(angle > 1e-9, vector / np.maximum(angle, 1e-12), values[..., 1:])
-    flip = (axis * values[..., 1:]).sum(axis=-1, keepdims=True) < 0
-    axis, angle = np.where(flip, -axis, axis), np.where(flip, -angle, angle)
-    angle = angle - 2 * np.pi * np.round((angle - values[..., :1]) / (2 * np.pi))
-    return np.concatenate((angle, axis), axis=-1)
-
-
-def channel_values(channels, basis, kind, rows) -> np.ndarray:
-    """Values of one property of some bones over time, unkeyed ones from the pose, `[3 or 4, len(rows), T]` float64."""
-    values = np.empty((CHANNEL_SIZE[kind], len(rows), channels.values.shape[1]))
-    values[:] = basis[kind][rows].T[:, :, None]
-    place = {row: at for at, row in enumerate(rows)}
-    for curve, (bone, name, index) in enumerate(zip(channels.bones, channels.kinds, channels.indices, strict=True)):
-        if name == kind and bone in place:
-            values[index, place[bone]] = channels.values[curve]
-    return values
-
-
-def own_rotations(channels, basis, modes, rows) -> np.ndarray:
-    """Each bone's own rotation over time from its channels, `[4, len(rows), T]`."""
-    rows = np.asarray(rows)
-    turns = np.empty((4, len(rows), channels.values.shape[1]))
-    for mode in {modes[row] for row in rows}:
-        same = np.flatnonzero([modes[row] == mode for row in rows])
-        kind = rotation_channel(mode)
-        values = channel_values(channels, basis, kind, rows[same])
-        if mode == "QUATERNION":
-            lengths = np.sqrt((values * values).sum(axis=0))
-            if (lengths > 1e-12).all():
-                turns[:, same] = values / lengths
-                continue
-        turns[:, same] = np.moveaxis(basis_quaternions(mode, np.moveaxis(values, 0, -1)), -1, 0)
-    return turns

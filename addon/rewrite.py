@@ -10,17 +10,11 @@ import numpy as np
 
 from .armature import MIN_SCALE, local_rest, split_rotation
 from .backend.change import Change
-from .backend.motion import joint_positions
-from .backend.rotations import (
-    quaternion_conjugate,
-    quaternion_multiply,
-    quaternion_rotate,
-    quaternion_to_matrix,
-    quaternion_to_rotvec,
-    rotvec_to_quaternion,
-)
-from .curves import CHANNEL_SIZE, OBJECT, rotation_channel
+from .backend.rotations import quaternion_to_matrix
+from .backend.skeleton import rest_offsets, tree_height
+from .channels import CHANNEL_SIZE, OBJECT, conjugate, multiply, rotate, rotation_channel
 
+BLOCK_FRAMES = 256  # keeps a block of all bones in the processor's cache
 NOTHING_RAD = 1e-7  # a smaller turn over a whole curve leaves the curve as it is
 NOTHING_HEIGHTS = 1e-7  # the same for a shift
 MISSED_HEIGHTS = 1e-3  # a place missed by more is reported
@@ -31,8 +25,8 @@ class Plan:
     """What happens to the channels, row for row of the reading.
 
     Attributes:
-        turned: `[K]` bones. turns: `[K, T, 3]` rotation vectors in the bones' own axes.
-        shifted: `[M]` bones, or OBJECT. shifts: `[M, T, 3]` added to their location.
+        turned: `[K]` bones. turns: `[4, K, T]` float32, quaternions with w >= 0 in the bones' own axes.
+        shifted: `[M]` bones, or OBJECT. shifts: `[3, M, T]` added to their location.
         notes: sentences on what the source has no channels for.
     """
 
@@ -49,38 +43,56 @@ def plan_change(reading, change: Change, everything: bool = False) -> Plan:
     Args:
         everything: keep bones on which nothing happens, so that all their curves are written.
     """
-    rig, choice = reading.rig, reading.choice
-    count = len(rig.names)
-    frames = len(reading.frames)
-    can_turn = np.zeros(count, dtype=bool)
-    can_turn[_bones_with(reading, [rotation_channel(mode) for mode in rig.modes])] = True
-    can_turn &= ~rig.ruled
+    rig, choice, channels = reading.rig, reading.choice, reading.channels
+    kinds = [rotation_channel(mode) for mode in rig.modes]
+    can_turn = channels.bones_with(kinds) & ~rig.ruled
     notes = []
     followers = _root_carried(reading, can_turn, change, notes)
     above, follows = _realised(rig, followers, can_turn)
-    # Row -1, for bones that follow no joint, is the identity.
-    joint_turns = np.zeros((len(choice.bones) + 1, frames, 4))
-    joint_turns[:-1] = rotvec_to_quaternion(np.asarray(change.rotation, dtype=np.float64)).swapaxes(0, 1)
-    joint_turns[-1, :, 0] = 1
-
+    joint_turns = _joint_turns(change)
     turned = np.flatnonzero(can_turn & (everything | (follows != above)))
-    turns = np.empty((len(turned), frames, 3))
-    for row, bone in enumerate(turned):  # one bone at a time stays in the cache
-        world = reading.rotations[:, bone].astype(np.float64)
-        step = quaternion_multiply(quaternion_conjugate(joint_turns[above[bone]]), joint_turns[follows[bone]])
-        turns[row] = quaternion_rotate(quaternion_conjugate(world), quaternion_to_rotvec(step))
-    happens = np.abs(turns).max(axis=(1, 2), initial=0.0) > NOTHING_RAD
-    happens |= everything
+    turns = _own_turns(reading, turned, joint_turns, above[turned], follows[turned])
+    happens = everything | (np.abs(turns[1:]).max(axis=(0, 2), initial=0.0) > 0.5 * NOTHING_RAD)
+    if not np.all(happens):
+        turned, turns = turned[happens], turns[:, happens]
     shifted, shifts = _plan_shifts(reading, change, follows, joint_turns, everything, notes)
-    kinds = [(int(bone), rotation_channel(rig.modes[bone])) for bone in turned[happens]]
-    kinds += [(int(bone), "location") for bone in shifted]
-    partial = [rig.names[b] for b, kind in kinds if b != OBJECT and len(reading.channels.rows(b, kind)) < CHANNEL_SIZE[kind]]
+
+    partial = [rig.names[bone] for bone in turned if len(channels.rows(bone, kinds[bone])) < CHANNEL_SIZE[kinds[bone]]]
+    partial += [rig.names[bone] for bone in shifted if bone != OBJECT and len(channels.rows(bone, "location")) < 3]
     if partial:
         notes.append(f"{len(partial)} bones have keys on some axes only, and move along those alone: {_some(partial)}.")
     ruled = [rig.names[bone] for bone in choice.bones[rig.ruled[choice.bones]]]
     if ruled and np.abs(change.rotation).max(initial=0.0) > NOTHING_RAD:
         notes.append(f"{len(ruled)} joints are turned by constraints and go where those put them: {_some(ruled)}.")
-    return Plan(turned[happens], turns[happens], shifted, shifts, tuple(notes))
+    return Plan(turned, turns, shifted, shifts, tuple(notes))
+
+
+def _joint_turns(change) -> np.ndarray:
+    """The joints' world turns, quaternions `[4, J + 1, T]` float32; the last row, for bones that follow none, stays."""
+    vectors = np.asarray(change.rotation, dtype=np.float32)
+    frames, joints = vectors.shape[:2]
+    turns = np.zeros((4, joints + 1, frames), dtype=np.float32)
+    turns[0, -1] = 1
+    vectors = np.ascontiguousarray(vectors.transpose(2, 1, 0))
+    half = 0.5 * np.sqrt(vectors[0] * vectors[0] + vectors[1] * vectors[1] + vectors[2] * vectors[2])
+    turns[0, :-1] = np.cos(half)
+    turns[1:, :-1] = vectors * (0.5 * np.sinc(half / np.pi).astype(np.float32))
+    return turns
+
+
+def _own_turns(reading, bones, joint_turns, above, follows) -> np.ndarray:
+    """Turns in the bones' own axes, `[4, K, T]` float32, from the joints that their parents and they follow."""
+    frames = len(reading.frames)
+    turns = np.empty((4, len(bones), frames), dtype=np.float32)
+    for start in range(0, frames, BLOCK_FRAMES):
+        span = slice(start, min(start + BLOCK_FRAMES, frames))
+        block = joint_turns[..., span]
+        step = multiply(conjugate(block[:, above]), block[:, follows])
+        np.negative(step, out=step, where=step[0] < 0)
+        world = reading.turns[:, bones, span].astype(np.float32)
+        turns[0, :, span] = step[0]
+        turns[1:, :, span] = rotate(conjugate(world), step[1:])
+    return turns
 
 
 def _some(names) -> str:
@@ -89,7 +101,7 @@ def _some(names) -> str:
 
 
 def _root_carried(reading, can_turn, change, notes) -> np.ndarray:
-    """The followers, where the body's root has no rotation keys with the nearest bone above that has them in its place."""
+    """The followers; in place of a body root without rotation keys the nearest bone above that has them."""
     rig, followers = reading.rig, reading.choice.followers.copy()
     carrier = root = int(reading.choice.bones[0])
     while carrier >= 0 and not can_turn[carrier]:
@@ -97,19 +109,13 @@ def _root_carried(reading, can_turn, change, notes) -> np.ndarray:
     if carrier >= 0:
         followers[carrier] = 0
     elif np.abs(change.rotation[:, 0]).max(initial=0.0) > NOTHING_RAD:
-        notes.append(f"The body doesn't turn as a whole: neither '{rig.names[root]}' nor a bone above it has rotation keys.")
+        who = f"neither '{rig.names[root]}' nor a bone above it"
+        notes.append(f"The body doesn't turn as a whole: {who} has rotation keys.")
     return followers
 
 
-def _bones_with(reading, kinds) -> list[int]:
-    """Bones that have a curve of the kind that stands in their row of `kinds`."""
-    channels = reading.channels
-    pairs = zip(channels.bones.tolist(), channels.kinds, strict=True)
-    return sorted({bone for bone, kind in pairs if bone != OBJECT and kind == kinds[bone]})
-
-
 def _realised(rig, followers, can_turn):
-    """For each bone the joint whose turn its parent hands down, and the joint whose turn it ends up with; -1 for none."""
+    """For each bone the joint whose turn its parent hands down, and that whose turn it ends up with; -1 for none."""
     above, follows = np.full(len(followers), -1), np.full(len(followers), -1)
     for bone, parent in enumerate(rig.parents):
         if parent >= 0 and rig.turns_along[bone]:
@@ -119,7 +125,7 @@ def _realised(rig, followers, can_turn):
 
 
 def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
-    """Location changes: of what carries the body's root, and of the joints that slide. Gives the bones and `[M, T, 3]`.
+    """Location changes: of what carries the body's root, and of the joints that slide. Gives the bones and `[3, M, T]`.
 
     All in the object's unscaled space (turned and moved like the object, but of size one), where turns are turns also
     under an object that is scaled unevenly.
@@ -129,24 +135,22 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
     stretch = world @ np.swapaxes(split_rotation(world), -1, -2)  # [1 or T, 3, 3]
     shrink = np.linalg.inv(stretch)
     size = float(np.abs(np.linalg.det(shrink)).max() ** (1 / 3))
-    height = size * max(float(np.ptp(joint_positions(reading.motion)[0], axis=0).max()), 1e-9)
-    can_shift = np.zeros(len(rig.names), dtype=bool)
-    can_shift[_bones_with(reading, ["location"] * len(rig.names))] = True
-    can_shift &= ~rig.connected & ~rig.ruled
+    height = size * max(tree_height(choice.parents, rest_offsets(reading.motion.skeleton)), 1e-9)
+    can_shift = reading.channels.bones_with(["location"] * len(rig.names)) & ~rig.connected & ~rig.ruled
 
     root = int(choice.bones[0])
-    wanted = {int(choice.bones[joint]): change.slide[:, row] for row, joint in enumerate(change.slide_joints)}
-    heads = {bone: _mapped(shrink, reading.heads[:, bone]) for bone in _with_ancestors(rig.parents, [root, *wanted])}
+    wanted = {int(choice.bones[joint]): change.slide[:, row].T for row, joint in enumerate(change.slide_joints)}
+    heads = {bone: _mapped(shrink, reading.places[:, bone]) for bone in _with_ancestors(rig.parents, [root, *wanted])}
     goals = {bone: heads[bone] + _mapped(shrink, slide) for bone, slide in wanted.items()}
     carrier = root
     while carrier >= 0 and not can_shift[carrier]:
         carrier = int(rig.parents[carrier])
     turned = _places(rig, heads, follows, joint_turns, {}, 0.0)
-    lacking = heads[root] + _mapped(shrink, change.root) - turned[root]
-    object_shift = np.zeros((frames, 3))
+    lacking = heads[root] + _mapped(shrink, change.root.T) - turned[root]
+    object_shift = np.zeros((3, frames))
     if carrier >= 0:
         goals[carrier] = turned[carrier] + lacking
-    elif "location" in reading.channels.keyed_kinds(OBJECT):
+    elif reading.channels.rows(OBJECT, "location"):
         object_shift = lacking
     elif np.abs(lacking).max() > MISSED_HEIGHTS * height:
         places = f"'{rig.names[root]}', a bone above it or the object"
@@ -161,7 +165,7 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
             if np.abs(delta).max() > MISSED_HEIGHTS * height:
                 missed.append(rig.names[bone])
         elif everything or np.abs(delta).max() > NOTHING_HEIGHTS * height:
-            turned_back = quaternion_rotate(quaternion_conjugate(_parent_turn(rig, bone, follows, joint_turns)), delta)
+            turned_back = rotate(conjugate(_parent_turn(rig, bone, follows, joint_turns)), delta)
             axes = _location_axes(reading, bone)
             invert = np.linalg.pinv if (np.abs(np.linalg.det(axes)) < MIN_SCALE**3).any() else np.linalg.inv
             shifts[bone] = _mapped(invert(axes), turned_back)
@@ -170,12 +174,13 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
     if missed:
         notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {_some(missed)}.")
     shifted = np.array(sorted(shifts), dtype=np.int64)
-    return shifted, np.array([shifts[bone] for bone in sorted(shifts)]).reshape(len(shifted), frames, 3)
+    return shifted, np.array([shifts[bone] for bone in sorted(shifts)]).reshape(len(shifted), 3, frames).swapaxes(0, 1)
 
 
 def _mapped(matrices, vectors) -> np.ndarray:
-    """Vectors `[T, 3]` through matrices `[1 or T, 3, 3]`."""
-    return (matrices @ np.asarray(vectors, dtype=np.float64)[..., None])[..., 0]
+    """Vectors `[3, T]` through matrices `[1 or T, 3, 3]`."""
+    columns = matrices.transpose(1, 2, 0)
+    return columns[:, 0] * vectors[0] + columns[:, 1] * vectors[1] + columns[:, 2] * vectors[2]
 
 
 def _with_ancestors(parents, bones) -> list[int]:
@@ -189,16 +194,17 @@ def _with_ancestors(parents, bones) -> list[int]:
 
 
 def _parent_turn(rig, bone, follows, joint_turns):
-    """The world turn `[T, 4]` that a bone's parent gets."""
-    return joint_turns[follows[rig.parents[bone]] if rig.parents[bone] >= 0 else -1]
+    """The world turn `[4, T]` that a bone's parent gets."""
+    return joint_turns[:, follows[rig.parents[bone]] if rig.parents[bone] >= 0 else -1]
 
 
 def _places(rig, heads, follows, joint_turns, anchors, shift):
-    """Where bones come to lie, `{bone: [T, 3]}`, when nothing but turns moves them.
+    """Where bones come to lie, `{bone: [3, T]}`, when nothing but turns moves them.
 
     Args:
-        heads: `{bone: [T, 3]}`, with all bones above, parents first. anchors: the same for bones that are put elsewhere;
-            what is below them follows, they themselves are given as they would lie. shift: `[T, 3]` added to the roots.
+        heads: `{bone: [3, T]}`, with all bones above, parents first. shift: `[3, T]` added to the roots.
+        anchors: the same for bones that are put elsewhere; what is below them follows, they themselves are given as
+            they would lie.
     """
     places = {}
     for bone, head in heads.items():
@@ -206,7 +212,7 @@ def _places(rig, heads, follows, joint_turns, anchors, shift):
         if parent < 0:
             places[bone] = head + shift
         else:
-            step = quaternion_rotate(_parent_turn(rig, bone, follows, joint_turns), head - heads[parent])
+            step = rotate(_parent_turn(rig, bone, follows, joint_turns), head - heads[parent])
             places[bone] = anchors.get(parent, places[parent]) + step
     return places
 
@@ -220,5 +226,5 @@ def _location_axes(reading, bone) -> np.ndarray:
     elif reading.linear is not None:
         linear = split_rotation(reading.world[:, :3, :3]) @ reading.linear[:, parent]
     else:
-        linear = quaternion_to_matrix(reading.rotations[:, parent].astype(np.float64))
+        linear = quaternion_to_matrix(reading.turns[:, parent].T)
     return linear @ local_rest(rig)[bone, :3, :3] if rig.local_location[bone] else linear

@@ -19,7 +19,7 @@ def backend(name: str):
 
 
 def shared_files(*patterns) -> list[str]:
-    """Paths below the shared data, as the ids of tests; [""] where there are none, so that one test says why it's skipped."""
+    """Paths below the shared data, as the ids of tests; [""] where there are none: that one says why it's skipped."""
     found = sorted(str(path.relative_to(SHARED)) for pattern in patterns for path in SHARED.glob(pattern))
     return found or [""]
 
@@ -82,7 +82,8 @@ def blender_poses(armature, names, frames):
         pose = buffer.reshape(-1, 4, 4).swapaxes(1, 2)[rows].astype(np.float64)
         world = np.array(evaluated.matrix_world)
         turns[at] = _rotation(world[:3, :3]) @ _rotation(pose[:, :3, :3])
-        turns[at, np.linalg.norm(pose[:, :3, :3], axis=1).min(axis=-1) < 1e-6] = np.nan  # scaled to nothing: no rotation
+        hidden = np.linalg.norm(pose[:, :3, :3], axis=1).min(axis=-1) < 1e-6  # scaled to nothing: no rotation
+        turns[at, hidden] = np.nan
         heads[at] = pose[:, :3, 3] @ world[:3, :3].T + world[:3, 3]
     return turns, heads
 
@@ -90,7 +91,8 @@ def blender_poses(armature, names, frames):
 def angles_deg(turns, quaternions):
     """Degrees between matrices and quaternions."""
     rotations = backend("rotations")
-    degrees = np.degrees(rotations.quaternion_angle(rotations.matrix_to_quaternion(turns), quaternions.astype(np.float64)))
+    found = rotations.matrix_to_quaternion(turns)
+    degrees = np.degrees(rotations.quaternion_angle(found, np.asarray(quaternions, np.float64)))
     return degrees[~np.isnan(turns).any(axis=(-1, -2))]
 
 
@@ -169,13 +171,14 @@ def known_change(reading, size=1.0):
     empty = change.Change(rotation, root, np.array([], int), np.zeros((frames, 0, 3)))
     positions = backend("motion").joint_positions(reading.motion)
     slides = np.flatnonzero(backend("features").reference_pose(reading.motion).slides)
-    # Without location keys a joint goes with its bone parents, and stays where it is if those are above the body's root.
+    # Without location keys a joint goes with its bone parents, and stays if those are above the body's root.
     stays = [bone not in can_shift and not set(_upwards(parents, parents[bone])) & set(bones) for bone in bones]
     slides = [joint for joint in slides if bones[joint] in can_shift or stays[joint]]
     follow = change.changed_positions(reading.choice.parents, positions, empty) - positions
     slide = follow[:, slides] + 0.5 * height * np.cos(2 * seconds)
     slide *= np.array([not stays[joint] for joint in slides], dtype=float).reshape(-1, 1)
-    return change.Change(rotation.astype(np.float32), root.astype(np.float32), np.array(slides, int), slide.astype(np.float32))
+    rotation, root, slide = (array.astype(np.float32) for array in (rotation, root, slide))
+    return change.Change(rotation, root, np.array(slides, int), slide)
 
 
 def _channels_of(reading):

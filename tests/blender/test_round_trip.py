@@ -187,7 +187,7 @@ def test_motion_on_the_object(timeline, mode):
 
 def test_several_roots_and_detached_feet(timeline):
     """Feet that are roots of their own, keyed in location, as in many game rigs."""
-    bones = tuple((name, None if name.startswith("foot") else parent, head, tail) for name, parent, head, tail in stage.BONES)
+    bones = tuple((name, None if name.startswith("foot") else parent, *ends) for name, parent, *ends in stage.BONES)
     armature = stage.add_armature(bones=bones)
     animate(armature, moving=("hips", "foot.L", "foot.R"))
     reading = timeline.read(armature)
@@ -240,7 +240,7 @@ def test_scaled_bones(timeline):
 
 @pytest.mark.parametrize("flag", ("use_inherit_rotation", "use_local_location", "inherit_scale", "use_connect"))
 def test_odd_bone_settings(timeline, flag):
-    """Bones that don't turn along, whose location has other axes, that don't inherit scale, that are fixed to their parents."""
+    """Bones that don't turn along, with other axes of location, that don't inherit scale, fixed to their parents."""
     import bpy
 
     armature = stage.add_armature()
@@ -284,8 +284,11 @@ def test_keys_on_another_grid(timeline):
     assert len(reading.frames) == 25
     round_trip(timeline, armature)
     written = timeline.write_variation(reading, known_change(reading), "grid")
-    times = [[key.co[0] for key in curve.keyframe_points] for curve in stage.curves_of(written.action)]
-    assert times == [[key.co[0] for key in curve.keyframe_points] for curve in stage.curves_of(armature.animation_data.action)]
+    source, copy = (
+        [[key.co[0] for key in curve.keyframe_points] for curve in stage.curves_of(action)]
+        for action in (armature.animation_data.action, written.action)
+    )
+    assert source == copy
 
 
 def test_curve_modifiers(timeline):
@@ -320,7 +323,7 @@ def test_odd_names(timeline):
     armature = stage.add_armature(bones=bones)
     animate(armature, moving=(NAMES[0],))
     reading = timeline.read(armature)
-    assert set(NAMES) < {reading.bones[bone] for bone in reading.channels.keyed()}
+    assert set(NAMES) < {reading.bones[bone] for bone in reading.channels.bones.tolist()}
     round_trip(timeline, armature)
 
 
@@ -415,19 +418,16 @@ def test_what_keys_do_not_say(timeline, scene, disturb):
     assert_read(armature, reading)
 
 
-def test_slow_reading_can_be_left(timeline, scene):
+def test_slow_reading_can_be_left(timeline, monkeypatch):
     """Closing the steps on the way leaves the file as it was."""
     armature = stage.add_armature()
     animate(armature, frames=range(1, 25))
     before = stage.contents()
-    timeline.STEP_S, kept = 0.0, timeline.STEP_S
-    try:
-        steps = timeline.read_steps(armature, keys_only=False)
-        assert 0 < next(steps) < next(steps) < 1
-        assert stage.contents() == before
-        steps.close()
-    finally:
-        timeline.STEP_S = kept
+    monkeypatch.setattr(stage.module("timeline.reading"), "STEP_S", 0.0)
+    steps = timeline.read_steps(armature, keys_only=False)
+    assert 0 < next(steps) < next(steps) < 1
+    assert stage.contents() == before
+    steps.close()
     assert stage.contents() == before
 
 

@@ -1,0 +1,26 @@
+"""F-curves and frames: an armature's animation -> Motion; a change -> keys on the same channels of a new action.
+
+The only package that touches F-curves, slots and `frame_set`, and the only one that knows Blender's versions: 4.2 has
+`action.fcurves` and no slots, 4.4 has slots and channelbags, 5.0 nothing else.
+
+    actions   which action and slot drive an armature; remembering and restoring what is shown
+    reading   keys, or evaluated frames where keys don't say all -> Reading
+    writing   a change -> a copy of the source action that does it
+"""
+
+from .actions import (  # noqa: F401
+    HAS_SLOTS,
+    Block,
+    State,
+    action_frame_range,
+    assign_action,
+    assigned_action,
+    bone_curve_count,
+    capture,
+    curve_collection,
+    find_slot,
+    restore,
+    slot_identifier,
+)
+from .reading import Reading, read, read_steps  # noqa: F401
+from .writing import Written, write_steps, write_variation  # noqa: F401
