@@ -194,7 +194,7 @@ def joint_skeleton(rig: Rig, choice: JointChoice, rotations, heads, world, surel
 
     Args:
         rotations: `[T, J, 4]` and heads `[T, J, 3]` of the joints, world. world: `[4, 4]` the object's matrix.
-        surely_rigid: the channels say so; else it is measured.
+        surely_rigid: the channels say that nothing slides, so a sample of frames is measured instead of all.
     """
     rows = parent_rows(choice.parents)
     sample = _sample(len(rotations))
@@ -212,7 +212,7 @@ def joint_skeleton(rig: Rig, choice: JointChoice, rotations, heads, world, surel
     def strays(turns, points):
         return np.abs(rigid_positions(skeleton, points[:, 0], turns) - points).max() > RIGID_HEIGHTS * height
 
-    return skeleton, surely_rigid or not (strays(turns, points) or strays(rotations, heads))
+    return skeleton, not strays(turns, points) and (surely_rigid or not strays(rotations, heads))
 
 
 def is_surely_rigid(rig: Rig, choice: JointChoice, channels) -> bool:
