@@ -150,7 +150,7 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
     for limb, rest in pairs:
         flatten_feet(rotation, limb, rest, contacts, parents, free, fps)
     varied = vary()
-    shifts = [needed_shift(limb, rest, contacts, places, varied, fps) for limb, rest in pairs]
+    shifts = [needed_shift(limb, rest, contacts, places, varied, pinned, fps) for limb, rest in pairs]
     if free[0] and limbs:
         points = [limb_points(limb, places, varied, rotation) for limb in limbs]
         goals = [varied[:, limb.unit] + shift for limb, shift in zip(limbs, shifts, strict=True)]
@@ -167,13 +167,23 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
     for limb, turning, shift in zip(limbs, turnings, shifts, strict=True):
         if limb.slides:
             slide[:, np.flatnonzero(change.slide_joints == limb.unit)[0]] += shift
-        gap = varied[:, limb.unit] + shift - limb_points(limb, places, varied, rotation)[:, -1]
+        points = limb_points(limb, places, varied, rotation)
+        gap = varied[:, limb.unit] + shift - points[:, -1]
+        if not turning.hinged.any() and not contacts[:, limb.ends].any():
+            gap = _swing_only(gap, points[:, -1] - points[:, 0])  # a tail is lifted, not folded
         rows = np.flatnonzero(np.linalg.norm(gap, axis=-1) > SMALLEST_SHIFT * height_m)
         turn_limb(rotation, limb, turning, gap, rows, source, places, varied, free)
     root = change.root.copy()
     for array, before in ((rotation, original.rotation), (slide, original.slide), (root, original.root)):
         array[pinned] = before[pinned]
     return Change(rotation.astype(np.float32), root.astype(np.float32), change.slide_joints, slide.astype(np.float32))
+
+
+def _swing_only(shift, arm) -> np.ndarray:
+    """A shift `[T, 3]` of the end of an arm `[T, 3]`, bent so that the arm keeps its length."""
+    goal = arm + shift
+    length, reached = np.linalg.norm(arm, axis=-1, keepdims=True), np.linalg.norm(goal, axis=-1, keepdims=True)
+    return goal * length / np.maximum(reached, 1e-9) - arm
 
 
 def _bearing_ends(parents, positions, contacts) -> np.ndarray:

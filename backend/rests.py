@@ -111,7 +111,7 @@ def flatten_feet(rotation, limb: Limb, rests: Rests, contacts, parents, free, fp
             rotation[:, joint] = (1 - amount) * rotation[:, joint] + amount * level
 
 
-def needed_shift(limb: Limb, rests: Rests, contacts, places, varied, fps) -> np.ndarray:
+def needed_shift(limb: Limb, rests: Rests, contacts, places, varied, pinned, fps) -> np.ndarray:
     """How far the limb's unit is from where it should be, `[T, 3]` metres.
 
     In a rest that is its place; around it, eased; elsewhere only what keeps the limb out of the floor.
@@ -133,7 +133,8 @@ def needed_shift(limb: Limb, rests: Rests, contacts, places, varied, fps) -> np.
         rows = np.flatnonzero(contacts[:, end])
         floor = np.interp(np.arange(len(height)), rows, height[rows]) if len(rows) else height.min()
         low = np.maximum(low, np.minimum(height, floor) - varied[:, end, 2] - needed[:, 2])
-    needed[:, 2] += cover(low, COVER_S * fps) * (1 - rests.amount)
+    lift = cover(low, COVER_S * fps) * (1 - rests.amount)
+    needed[:, 2] += lift * ease_from(pinned, 3 * COVER_S * fps) if pinned.any() else lift
     return needed
 
 
