@@ -1,8 +1,8 @@
 """Motion Variations: variations of an armature's own animation. Registers the extension's parts, in order."""
 
-from . import backend_operators, connection, operators, panels, preferences, properties, session
+from . import backend_operators, connection, menus, operators, panels, preferences, properties, session
 
-MODULES = (preferences, properties, session, connection, operators, backend_operators, panels)
+MODULES = (preferences, properties, session, connection, operators, backend_operators, panels, menus)
 
 
 def register():

@@ -12,6 +12,7 @@ from .backend.errors import Cancelled, UserError
 from .properties import ResampleSettings
 
 TICK_S = 0.05  # between two looks of a running job; a cancellation is seen within one
+REDRAW_AFTER_S = 0.4
 
 
 def refusal(context) -> str:
@@ -79,6 +80,9 @@ def tidy() -> None:
         _timer = None
     show_status(None)
     redraw_panels()
+    # Panels below one that has grown find their place only at the next drawing.
+    if not bpy.app.background and not bpy.app.timers.is_registered(redraw_panels):
+        bpy.app.timers.register(redraw_panels, first_interval=REDRAW_AFTER_S)
 
 
 class JobOperator:
@@ -345,5 +349,7 @@ def register():
 def unregister():
     """Takes them away, and what a running one holds."""
     tidy()
+    if bpy.app.timers.is_registered(redraw_panels):
+        bpy.app.timers.unregister(redraw_panels)
     for cls in reversed((*JOB_CLASSES, *LINE_CLASSES)):
         bpy.utils.unregister_class(cls)

@@ -205,7 +205,8 @@ class MOTION_VARIATIONS_PT_variations(_Panel, bpy.types.Panel):
         layout = self.layout
         armature = results.armature_of(context)
         if armature is None or not results.listed(armature):
-            layout.label(text="No variations yet")
+            layout.label(text="No variations of this action yet")
+            draw_outcome(layout, context, "VARIATIONS")
             return
         data = armature.motion_variations
         row = layout.row()
@@ -216,9 +217,12 @@ class MOTION_VARIATIONS_PT_variations(_Panel, bpy.types.Panel):
         column.operator("motion_variations.delete", text="", icon="TRASH")
         column.operator("motion_variations.reject", text="", icon="X")
         line = results.shown_row(armature)
+        text = "The source, as it was"
         if line is not None and line.kind == "VARIATION":
-            text = f"Strength {line.strength:.2f}, seed {line.seed}"
-            layout.label(text=text, icon="BLANK1", translate=False)
+            text = f"Strength {line.strength:.2f}, {line.level.lower()}, seed {line.seed}"
+        elif line is not None and line.kind == "RECONSTRUCTION":
+            text = "The source as the model knows it"
+        layout.label(text=text, translate=False)
         layout.operator("motion_variations.accept", icon="CHECKMARK")
         draw_outcome(layout, context, "VARIATIONS")
 

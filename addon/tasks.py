@@ -136,7 +136,7 @@ def resample(target: Target, choice: Choice):
     degrees = ", ".join(f"{head['change_deg']:.1f}\u00b0" for head, _ in changes)
     made = "1 variation" if len(written) == 1 else f"{len(written)} variations"
     where = f"{written[0].curves} of {len(reading.channels.paths)} curves differ"
-    return _sentences(f"{made}: {degrees} away from the source on average; {where}.", reading, written)
+    return _sentences(f"{made}: {degrees} from the source; {where}.", reading, written)
 
 
 def check_python(preferences):
