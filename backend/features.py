@@ -227,6 +227,17 @@ def reference_pose(motion: Motion) -> Reference:
     )
 
 
+def source_slides(motion: Motion, reference: Reference) -> np.ndarray:
+    """What sliding joints add to their turned offsets, `[T, J, 3]`, world, skeleton heights. numpy."""
+    rows = parent_rows(motion.skeleton.parents)
+    positions = joint_positions(motion) / reference.height_m
+    turns = quaternion_multiply(
+        motion.rotations, quaternion_conjugate(reference.rotations)[None] + 0 * motion.rotations
+    )
+    steps = quaternion_rotate(turns[:, rows], reference.offsets)
+    return (positions - positions[:, rows] - steps) * reference.slides[None, :, None]
+
+
 def mean_rotation(rotations) -> np.ndarray:
     """The chordal mean over axis 0: the main eigenvector of the summed outer products (Markley, 2007). numpy, `[J, 4]`."""
     outer = np.einsum("tja,tjb->jab", rotations, rotations)

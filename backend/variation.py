@@ -21,6 +21,7 @@ from .features import (
     pose_from_outputs,
     pose_positions,
     reference_pose,
+    source_slides,
     structure_arrays,
 )
 from .limits import limit_joints
@@ -29,10 +30,8 @@ from .motion import Motion, joint_positions, resample_motion
 from .rotations import (
     matrix_angle,
     matrix_to_rotvec,
-    quaternion_conjugate,
     quaternion_multiply,
     quaternion_rotate,
-    quaternion_to_matrix,
     quaternion_to_rotvec,
     rotvec_to_quaternion,
     sixd_to_matrix,
@@ -150,7 +149,7 @@ def encode_motion(model: Model, motion: Motion, report) -> Encoding:
     structure = structure_arrays(parents, reference.offsets, reference.slides)
     rotations = slow.rotations[rows].astype(np.float32)
     roots = (slow.root_positions[rows] / reference.height_m).astype(np.float32)
-    slides = _source_slides(slow, reference)[rows].astype(np.float32) if reference.slides.any() else None
+    slides = source_slides(slow, reference)[rows].astype(np.float32) if reference.slides.any() else None
     joints, root, heading = motion_features(
         rotations, roots, reference.rotations.astype(np.float32), structure, slides, reference.root_height
     )
@@ -352,17 +351,6 @@ def _ticker(report, low: float, high: float, config: ModelConfig, text: str):
         report(low + (high - low) * min(done[0] / total, 1.0), text)
 
     return tick
-
-
-def _source_slides(motion: Motion, reference: Reference) -> np.ndarray:
-    """What sliding joints add to their turned offsets, `[T, J, 3]`, world, skeleton heights."""
-    rows = parent_rows(motion.skeleton.parents)
-    positions = joint_positions(motion) / reference.height_m
-    turns = quaternion_multiply(
-        motion.rotations, quaternion_conjugate(reference.rotations)[None] + 0 * motion.rotations
-    )
-    steps = quaternion_rotate(turns[:, rows], reference.offsets)
-    return (positions - positions[:, rows] - steps) * reference.slides[None, :, None]
 
 
 def _to_world(encoding: Encoding, vectors) -> np.ndarray:

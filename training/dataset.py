@@ -1,90 +1,17 @@
 """A prepared data set as batches: windows of clips with about the same number of joints, augmented, padded, as torch tensors."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from backend.features import place_offsets, structure_arrays
-from backend.rotations import quaternion_multiply, quaternion_normalize, quaternion_rotate
+from backend.rotations import quaternion_rotate
 
 from .augment import Augmentation, Clip, augment
-from .prepare import ARRAYS, QUATERNION_SCALE
+from .store import ClipStore
 
 JOINT_BUCKETS = (16, 26, 34, 60, 256)  # a batch holds clips of one bucket, so that little is padded
 
 STRUCTURE = ("parent", "ancestors", "weights", "offsets", "slides", "facts", "relations", "mask")  # of a batch
-
-
-class ClipStore:
-    """Random access to the clips of a prepared data set; arrays are memory-mapped."""
-
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
-        self.clips = json.loads((self.folder / "manifest.json").read_text())["clips"]
-        self.arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
-
-    def select(self, split: str, sets=None) -> list[int]:
-        """Indices of the clips of a split, of all sets or some."""
-        return [
-            i for i, clip in enumerate(self.clips) if clip["split"] == split and (sets is None or clip["set"] in sets)
-        ]
-
-    def skeleton(self, index: int) -> dict[str, np.ndarray]:
-        """parents, places, rests and references of a clip."""
-        clip = self.clips[index]
-        return {
-            name: np.asarray(self.arrays[name][clip["rows"][name] : clip["rows"][name] + clip["joints"]])
-            for name in ("parents", "places", "rests", "references")
-        }
-
-    def rotations(self, index: int, rows) -> np.ndarray:
-        """World rotations at rows of a clip, `[T, J, 4]` float32."""
-        clip = self.clips[index]
-        start, joints = clip["rows"]["rotations"], clip["joints"]
-        flat = self.arrays["rotations"][start : start + clip["frames"] * joints].reshape(-1, joints, 4)
-        return flat[rows].astype(np.float32) / QUATERNION_SCALE
-
-    def roots(self, index: int, rows) -> np.ndarray:
-        """Root positions at rows of a clip, `[T, 3]` heights."""
-        start = self.clips[index]["rows"]["roots"]
-        return self.arrays["roots"][start : start + self.clips[index]["frames"]][rows]
-
-    def slides(self, index: int, rows) -> np.ndarray | None:
-        """What is added to the places at rows of a clip, `[T, J, 3]`, or None where nothing slides."""
-        clip = self.clips[index]
-        if not clip["slides"]:
-            return None
-        start, joints = clip["rows"]["slides"], clip["joints"]
-        flat = self.arrays["slides"][start : start + clip["frames"] * joints].reshape(-1, joints, 3)
-        return flat[rows].astype(np.float32)
-
-    def window(self, index: int, rows) -> Clip:
-        """A clip at fractional rows (nlerp), with its mean pose as reference."""
-        low = np.floor(rows).astype(int)
-        high = np.minimum(low + 1, self.clips[index]["frames"] - 1)
-        t = (rows - low).astype(np.float32)
-        skeleton = self.skeleton(index)
-        rotations, roots, slides = self.rotations(index, low), self.roots(index, low), self.slides(index, low)
-        if t.any():
-            other = self.rotations(index, high)
-            other = np.where((rotations * other).sum(axis=-1, keepdims=True) < 0, -other, other)
-            rotations = rotations + t[:, None, None] * (other - rotations)
-            roots = roots + t[:, None] * (self.roots(index, high) - roots)
-            if slides is not None:
-                slides = slides + t[:, None, None] * (self.slides(index, high) - slides)
-        start = self.clips[index]["rows"]["roots"]
-        root_height = float(self.arrays["roots"][start : start + self.clips[index]["frames"], 2].mean())
-        return Clip(
-            parents=skeleton["parents"].astype(np.int64),
-            places=skeleton["places"],
-            rotations=quaternion_normalize(rotations),
-            roots=roots,
-            reference=skeleton["references"],
-            slides=slides,
-            root_height=root_height,
-        )
 
 
 def clip_arrays(clip: Clip) -> dict[str, np.ndarray]:

@@ -12,7 +12,8 @@ from backend.features import motion_features
 from backend.model import Level, ModelConfig, embed_skeleton, encode
 
 from .augment import face_canonically
-from .dataset import STRUCTURE, ClipStore, clip_arrays, collate
+from .dataset import STRUCTURE, clip_arrays, collate
+from .store import ClipStore
 
 STATISTICS_CLIPS = 400
 STATISTICS_FRAMES = 1024

@@ -115,15 +115,39 @@ def seam(motion: Motion, chunk: int) -> float:
     1 where there is no border or nothing elsewhere.
     """
     jerk = jerk_curve(motion)
-    near = np.abs(_border_distance(len(jerk), chunk)) <= SEAM_FRAMES
+    near = near_borders(len(jerk), chunk)
     if near.all() or not near.any():
         return 1.0
     return float((jerk[near].mean() + 1e-9) / (jerk[~near].mean() + 1e-9))
 
 
+def near_borders(rows: int, chunk: int) -> np.ndarray:
+    """Which rows of a jerk curve lie within 3 frames of a border of chunks, `[rows]` bool."""
+    return np.abs(_border_distance(rows, chunk)) <= SEAM_FRAMES
+
+
 def seam_ratio(source: Motion, other: Motion, chunk: int) -> float:
     """The seam of `other` over the seam of its source: 1 means that the borders of chunks can't be told."""
     return seam(other, chunk) / seam(source, chunk)
+
+
+def pooled_seam_ratio(pairs, chunk: int) -> float | None:
+    """The seam ratio of many clips together, for clips so short or still that each one's own says little.
+
+    Jerk near the borders over jerk elsewhere, both over all clips that have borders; None where none has.
+
+    Args:
+        pairs: of jerk curves, a source's and the other's.
+    """
+    pairs = [(a, b, near_borders(len(a), chunk)) for a, b in pairs]
+    pairs = [(a, b, near) for a, b, near in pairs if near.any() and not near.all()]
+    if not pairs:
+        return None
+    seams = []
+    for which in (1, 0):
+        near = np.mean(np.concatenate([pair[which][pair[2]] for pair in pairs]))
+        seams.append(near / np.mean(np.concatenate([pair[which][~pair[2]] for pair in pairs])))
+    return float(seams[0] / seams[1])
 
 
 def area_under_jerk(source: Motion, other: Motion, chunk: int) -> float:

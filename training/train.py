@@ -16,9 +16,10 @@ from backend.features import motion_features
 from backend.model import decode, embed_skeleton, encode, initial_parameters
 
 from .augment import face_canonically
-from .dataset import STRUCTURE, ClipStore, WindowBatches, clip_arrays, collate
+from .dataset import STRUCTURE, WindowBatches, clip_arrays, collate
 from .losses import DIVERGENCE_WEIGHTS, WEIGHTS, divergence_losses, probe_figures, reconstruction_losses
 from .presets import PRESETS, Settings
+from .store import ClipStore
 
 ADAM_NAMES = (
     "input_adapter",
