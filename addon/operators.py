@@ -63,6 +63,13 @@ def redraw_panels() -> None:
                         region.tag_redraw()
 
 
+def settle_panels() -> None:
+    """Draws the sidebars now and once more: panels below one that has grown find their place only then."""
+    redraw_panels()
+    if not bpy.app.background and not bpy.app.timers.is_registered(redraw_panels):
+        bpy.app.timers.register(redraw_panels, first_interval=REDRAW_AFTER_S)
+
+
 def show_status(text: str | None) -> None:
     """The status bar's text; None gives it back to Blender."""
     for workspace in bpy.data.workspaces:
@@ -79,10 +86,7 @@ def tidy() -> None:
         bpy.context.window_manager.event_timer_remove(_timer)
         _timer = None
     show_status(None)
-    redraw_panels()
-    # Panels below one that has grown find their place only at the next drawing.
-    if not bpy.app.background and not bpy.app.timers.is_registered(redraw_panels):
-        bpy.app.timers.register(redraw_panels, first_interval=REDRAW_AFTER_S)
+    settle_panels()
 
 
 class JobOperator:
@@ -270,7 +274,7 @@ class _LineOperator:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         session.say(sentence, "VARIATIONS")
-        redraw_panels()
+        settle_panels()
         return {"FINISHED"}
 
 
