@@ -105,12 +105,14 @@ def _bezier(frames, start, out, into, end) -> np.ndarray:
     t, low, high = wanted.copy(), np.zeros_like(wanted), np.ones_like(wanted)
     for _ in range(BISECTIONS):  # Newton's step where it stays between the bounds, else half way: x(t) never falls
         u = 1 - t
-        error = 3 * u * u * t * x1 + 3 * u * t * t * x2 + t**3 - wanted
-        if np.abs(error).max() < SOLVED:
+        error = t * (3 * u * (u * x1 + t * x2) + t * t) - wanted
+        solved = np.abs(error) < SOLVED
+        if solved.all():
             break
         low, high = np.where(error < 0, t, low), np.where(error < 0, high, t)
         slope = 3 * u * u * x1 + 6 * u * t * (x2 - x1) + 3 * t * t * (1 - x2)
-        newton = t - error / np.where(np.abs(slope) < 1e-9, 1e-9, slope)
-        t = np.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
+        newton = t - error / np.maximum(slope, 1e-9)
+        inside = (newton >= low) & (newton <= high)
+        t = np.where(solved, t, np.where(inside, newton, 0.5 * (low + high)))
     u = 1 - t
     return u**3 * start[:, 1] + 3 * u * u * t * out[:, 1] + 3 * u * t * t * into[:, 1] + t**3 * end[:, 1]

@@ -13,8 +13,8 @@ BLOCK_FRAMES = 256  # keeps a block of all bones in the processor's cache
 UNIT_SCALE = 1e-6  # scales nearer to one than this are one
 
 
-def world_poses(rig: Rig, channels: Channels, world):
-    """Where the channels put every bone.
+def pose_steps(rig: Rig, channels: Channels, world):
+    """Where the channels put every bone: a generator that yields the share done.
 
     Args:
         world: `[1 or T, 4, 4]`, the object's matrix.
@@ -24,8 +24,9 @@ def world_poses(rig: Rig, channels: Channels, world):
         float32 where bones are scaled, else None.
     """
     if "scale" in channels.kinds or np.abs(channels.basis["scale"][:-1] - 1).max() > UNIT_SCALE:
-        return _scaled_poses(rig, channels, world)
-    return *_rigid_poses(rig, channels, world), None
+        return (yield from _scaled_poses(rig, channels, world))
+    rotations, heads = yield from _rigid_poses(rig, channels, world)
+    return rotations, heads, None
 
 
 def _rigid_poses(rig: Rig, channels: Channels, world):
@@ -44,6 +45,7 @@ def _rigid_poses(rig: Rig, channels: Channels, world):
         block = slice(None) if len(world) == 1 else span
         rotations[..., span], turned = chain.pose(own, shifts, turn[..., block])
         heads[..., span] = _stretched(turned, stretch[block], world[block, :3, 3])
+        yield span.stop / frames
     return rotations, heads
 
 
@@ -96,24 +98,41 @@ def _stretched(heads, stretch, origin):
 
 def _scaled_poses(rig: Rig, channels: Channels, world):
     """The same for a rig with scaled bones that all inherit rotation and scale in full, with their linear parts."""
+    frames = channels.values.shape[1]
+    rotations, heads = np.empty((4, len(rig.names), frames)), np.empty((3, len(rig.names), frames))
+    linear = np.empty((frames, len(rig.names), 3, 3), dtype=np.float32)
+    for start in range(0, frames, BLOCK_FRAMES):
+        span = slice(start, min(start + BLOCK_FRAMES, frames))
+        matrices, places = _scaled_block(rig, channels, span)
+        block = world if len(world) == 1 else world[span]
+        poses = poses_to_world(linear_to_quaternions(matrices), places, block)
+        rotations[..., span], heads[..., span] = poses
+        linear[span] = matrices
+        yield 0.9 * span.stop / frames
+    flat = is_flat(linear)
+    if flat.any():  # hidden bones turn as if they weren't
+        unscaled, _ = yield from _rigid_poses(rig, channels, world)
+        rotations = np.where(flat.T, unscaled, rotations)
+    return rotations, heads, linear
+
+
+def _scaled_block(rig, channels, span):
+    """Linear parts `[T, N, 3, 3]` and heads `[T, N, 3]` in armature space of a span of frames."""
     bones = np.arange(len(rig.names))
-    own = own_rotations(channels, rotation_plan(channels, rig.modes, bones))
-    scales = channel_values(channels, "scale", bones).transpose(2, 1, 0)
-    moves = np.where(rig.connected[:, None], 0.0, channel_values(channels, "location", bones).transpose(2, 1, 0))
+    own = own_rotations(channels, rotation_plan(channels, rig.modes, bones), span)
+    scales = channel_values(channels, "scale", bones, span=span).transpose(2, 1, 0)
+    shifts = channel_values(channels, "location", bones, span=span).transpose(2, 1, 0)
     local = local_rest(rig)
     axes = np.where(rig.local_location[:, None, None], local[:, :3, :3], np.eye(3))
-    steps = local[:, :3, 3] + (axes @ moves[..., None])[..., 0]
+    axes[rig.connected] = 0
+    steps = local[:, :3, 3] + (axes @ shifts[..., None])[..., 0]
     linear = local[:, :3, :3] @ (quaternion_to_matrix(own.transpose(2, 1, 0)) * scales[..., None, :])
     heads = steps.copy()
     for rows in levels(rig.parents)[1:]:
         above = rig.parents[rows]
         heads[:, rows] = heads[:, above] + (linear[:, above] @ steps[:, rows, :, None])[..., 0]
         linear[:, rows] = linear[:, above] @ linear[:, rows]
-    rotations, heads = poses_to_world(linear_to_quaternions(linear), heads, world)
-    flat = is_flat(linear)
-    if flat.any():
-        rotations = np.where(flat.T, _rigid_poses(rig, channels, world)[0], rotations)
-    return rotations, heads, linear.astype(np.float32)
+    return linear, heads
 
 
 def poses_to_world(rotations, heads, world):

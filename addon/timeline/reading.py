@@ -21,7 +21,7 @@ from ..backend.motion import Motion
 from ..backend.skeleton import JointChoice
 from ..channels import CHANNEL_SIZE, OBJECT, Channels, rotation_channel
 from ..curves import BEZIER, CONSTANT, LINEAR, evaluate_keys, sample_frames
-from ..kinematics import is_scaled, linear_to_quaternions, object_matrices, poses_to_world, world_poses
+from ..kinematics import is_scaled, linear_to_quaternions, object_matrices, pose_steps, poses_to_world
 from .actions import (
     TRANSFORMS,
     Block,
@@ -37,7 +37,8 @@ from .actions import (
     restore,
 )
 
-STEP_S = 0.04  # how long the slow reading keeps Blender between two steps
+STEP_S = 0.04  # how long reading keeps Blender between two steps
+KEYS_SHARE = 0.3  # of the work: the curves, before the poses
 SAME_KEY = 1e-4  # frames: Blender takes keys that are nearer for one
 FLAT_VOLUME = 1e-18  # of an object's matrix: scaled to nothing
 
@@ -123,7 +124,7 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
     action, slot = _source(armature, action, slot)
     scene = bpy.context.scene
     rig = read_rig(armature)
-    found = _gather_curves(rig, armature, action, slot)
+    found = yield from _gather_curves(rig, armature, action, slot)
     start, stop = frame_range if frame_range is not None else (None, None)
     frames, step = sample_frames(np.concatenate(found.times), start, stop)
     if len(frames) < 2:
@@ -132,11 +133,11 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
             f"{'between these frames' if frame_range else 'of animation'}. Two are needed at least: key more frames"
             f"{' or widen the range' if frame_range else ''}."
         )
-    channels = _sample_curves(found, frames, rig, armature, action)
+    channels = yield from _sample_curves(found, frames, rig, armature, action, slot)
     evaluated = "asked for" if keys_only is False else _slow_reason(armature, rig, channels, found)
     if evaluated is None:
         world, outside = _object_matrices(armature, channels)
-        turns, places, linear = world_poses(rig, channels, world)
+        turns, places, linear = yield from _paced(pose_steps(rig, channels, world))
     else:
         poses = yield from _evaluated_poses(armature, rig, action, slot, scene, frames)
         turns, places, linear, world, outside = poses
@@ -172,6 +173,19 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
         evaluated=evaluated,
         notes=_notes(found.ignored, evaluated, rig),
     )
+
+
+def _paced(steps):
+    """Passes on what a generator of shares yields, at most every `STEP_S`, and returns what it returns."""
+    until = time.monotonic() + STEP_S
+    while True:
+        try:
+            share = next(steps)
+        except StopIteration as end:
+            return end.value
+        if time.monotonic() >= until:
+            yield KEYS_SHARE + (1 - KEYS_SHARE) * share
+            until = time.monotonic() + STEP_S
 
 
 def _notes(ignored, evaluated, rig) -> tuple[str, ...]:
@@ -222,9 +236,10 @@ class _Found:
     """The curves that pose an armature.
 
     Attributes:
-        curves: (row, kind, index, path, keys `[2 n]` float32, curve) each.
+        curves: (row, kind, index, path, keys `[2 n]` float32, place among the slot's curves) each.
         times: the different sets of key times. time_sets: for each curve which of them it has.
         ignored: how many curves address no bone. odd: a curve changes what the kinematics here don't follow.
+        count: how many curves the slot has.
     """
 
     curves: list
@@ -232,16 +247,38 @@ class _Found:
     time_sets: list
     ignored: int
     odd: bool
+    count: int
 
 
-def _gather_curves(rig, armature, action, slot) -> _Found:
-    """The curves that pose the armature, with their keys."""
+def _curve_list(action, slot, count=None) -> list:
+    """The slot's curves, fetched anew after every yield: unlike data-blocks, curves don't notice when they are deleted.
+
+    Raises:
+        MotionError: their number isn't `count` any more, or the action is gone.
+    """
+    try:
+        curves = list(curve_collection(action, slot))
+    except ReferenceError:
+        curves = None
+    if curves is None or count not in (None, len(curves)):
+        raise MotionError("The action was changed while it was read. Encode again.")
+    return curves
+
+
+def _gather_curves(rig, armature, action, slot):
+    """The curves that pose the armature, with their keys: a generator that yields the share done and returns _Found."""
     row_of = {name: row for row, name in enumerate(rig.names)}
     row_of[None] = OBJECT
     channel_of = [rotation_channel(mode) for mode in (*rig.modes, armature.rotation_mode)]
     targets, curves, times, time_sets = {}, [], [], []
     ignored, odd = 0, False
-    for curve in curve_collection(action, slot):
+    collection = _curve_list(action, slot)
+    count, until = len(collection), time.monotonic() + STEP_S
+    for place in range(count):
+        if time.monotonic() > until:
+            yield KEYS_SHARE * 0.7 * place / count
+            collection, until = _curve_list(action, slot, count), time.monotonic() + STEP_S
+        curve = collection[place]
         path = curve.data_path
         if path not in targets:
             targets[path] = curve_target(path)
@@ -272,13 +309,13 @@ def _gather_curves(rig, armature, action, slot) -> _Found:
             known = len(times)
             times.append(own)
         time_sets.append(known)
-        curves.append((row, kind, curve.array_index, path, keys, curve))
+        curves.append((row, kind, curve.array_index, path, keys, place))
     if all(row == OBJECT for row, *_ in curves):
         _no_keys(armature, action, slot)
     for own in times:
         if not np.isfinite(own).all():
             _refuse_keys(rig, curves, action)
-    return _Found(curves, times, time_sets, ignored, odd)
+    return _Found(curves, times, time_sets, ignored, odd, count)
 
 
 def _equal(a, b) -> bool:
@@ -299,13 +336,18 @@ def _refuse_keys(rig, curves, action):
     raise MotionError(f"'{action.name}' has handles that are not finite. Set its handle types to Automatic (V).")
 
 
-def _sample_curves(found, frames, rig, armature, action) -> Channels:
-    """The curves' values at the frames."""
+def _sample_curves(found, frames, rig, armature, action, slot):
+    """The curves' values at the frames: a generator that yields the share done and returns Channels."""
     frames32 = frames.astype(np.float32)
     firsts = [_first_row(times, frames32) for times in found.times]
     values = np.empty((len(found.curves), len(frames)), dtype=np.float32)
     dense = np.zeros(len(found.curves), dtype=bool)
-    for row, (*_, keys, curve) in enumerate(found.curves):
+    collection, until = _curve_list(action, slot, found.count), time.monotonic() + STEP_S
+    for row, (*_, keys, place) in enumerate(found.curves):
+        if time.monotonic() > until:
+            yield KEYS_SHARE * (0.7 + 0.3 * row / len(found.curves))
+            collection, until = _curve_list(action, slot, found.count), time.monotonic() + STEP_S
+        curve = collection[place]
         first = firsts[found.time_sets[row]]
         plain = len(keys) > 0 and not len(curve.modifiers)
         if plain and first is not None:
@@ -476,7 +518,7 @@ def _evaluated_poses(armature, rig, action, slot, scene, frames):
         rotations = np.where(is_flat(matrices[..., :3, :3])[..., None], rest_turns, rotations)
         poses = poses_to_world(rotations, matrices[..., :3, 3], world[start:done])
         turns[..., start:done], places[..., start:done] = poses
-        yield done / count
+        yield KEYS_SHARE + (1 - KEYS_SHARE) * done / count
     return turns, places, linear if is_scaled(linear) else None, world, outside
 
 

@@ -16,7 +16,7 @@ from .actions import HAS_SLOTS, Block, curve_collection, find_slot
 from .reading import SAME_KEY, curve_values, key_values
 
 STEP_S = 0.04  # how long writing keeps Blender between two steps
-BATCH = 16  # bones whose values are computed together
+BATCH_BONES, BATCH_VALUES = 16, 16_000  # whose values are computed together: at most so many bones, and rows of them
 FREE, ALIGNED, AUTO_CLAMPED = 0, 3, 4  # Blender's numbers for handle types
 KEY_PROPERTIES = (  # of a key, with size and type; the first two say all of a key without handles
     ("co", 2, np.float32),
@@ -112,8 +112,9 @@ def _batches(reading, plan) -> list:
     tasks = []
     for mode in sorted(set(modes)):
         same = np.flatnonzero(modes == mode)
-        for start in range(0, len(same), BATCH):
-            part = same[start : start + BATCH]
+        size = max(1, min(BATCH_BONES, BATCH_VALUES // len(reading.frames)))
+        for start in range(0, len(same), size):
+            part = same[start : start + size]
             turns = plan.turns if len(part) == len(modes) else plan.turns[:, part]
             tasks.append((rotation_channel(mode), plan.turned[part], turns))
     tasks += [("location", plan.shifted[at : at + 1], plan.shifts[:, at : at + 1]) for at in range(len(plan.shifted))]
