@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .engines import engine_of
-from .features import IDENTITY_SIXD, JOINT_INPUT_SIZE, JOINT_OUTPUT_SIZE, ROOT_SIZE, columns
+from .features import IDENTITY_SIXD, JOINT_INPUT_SIZE, JOINT_INPUTS, JOINT_OUTPUT_SIZE, ROOT_SIZE, columns
 from .skeleton import FACTS, FACTS_SIZE, RELATIONS
 
 MLP_RATIO = 4
@@ -21,6 +21,9 @@ HIDDEN_SCORE = -1e9  # added to the scores of what must not be seen
 # The adapter matrices come out of a linear layer whose output is scaled down and whose weights start scaled up by the
 # inverse: the matrices start at the same size and move slowly. Without it gradients are some fifty times too large.
 ADAPTER_SCALE = 0.04
+FACTS_FREQUENCY = 4.0  # radians a height: joints a tenth of the height apart are alike, half of it unlike
+FACTS_GAIN = 2**0.5
+TIED_GAIN = 0.5
 INPUT_GAIN = 5.0  # a joint's turns and shifts from the reference pose are about 0.2
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 
@@ -49,8 +52,8 @@ class Level:
 class ModelConfig:
     """Sizes of the model. Frames come in multiples of `chunk`."""
 
-    width: int = 192
-    heads: int = 6
+    width: int = 160
+    heads: int = 5
     joint_width: int = 128
     joint_heads: int = 4
     joint_depth: int = 2
@@ -105,7 +108,6 @@ def parameter_shapes(config: ModelConfig) -> dict:
         "clip_token": (width,),
         "encoder": {},
         "decoder": {},
-        "output_norm": (width,),
         "root_out": (ROOT_SIZE, width),
         "root_out_bias": (ROOT_SIZE,),
     }
@@ -129,7 +131,6 @@ def parameter_shapes(config: ModelConfig) -> dict:
                 "summary": (width, level.coefficients * width),
             }
             decoder |= {
-                "expand_norm": (width,),
                 "expand": (level.coefficients * width, width),
                 "hidden_latent": (width,),
             }
@@ -147,6 +148,10 @@ def initial_parameters(config: ModelConfig, seed: int) -> dict:
             return np.ones(shape, np.float32)
         if name == "log_variance_bias":
             return np.full(shape, -5.0, np.float32)
+        if name == "facts":
+            return (FACTS_FREQUENCY * rng.standard_normal(shape)).astype(np.float32)
+        if name == "facts_bias":
+            return rng.uniform(-np.pi, np.pi, shape).astype(np.float32)
         if name.endswith("bias") or name in ("attention_out", "mlp_down", "log_variance", "relations"):
             return np.zeros(shape, np.float32)
         scale = {
@@ -307,7 +312,8 @@ def embed_skeleton(parameters, config: ModelConfig, structure) -> dict:
     facts, mask = structure["facts"], structure["mask"]
     xp = engine_of(facts)
     batch, joints = mask.shape
-    x = xp.linear(facts, part["facts"], part["facts_bias"])
+    # Random Fourier features (Rahimi & Recht, 2007): near joints get alike embeddings, far ones orthogonal ones.
+    x = FACTS_GAIN * xp.sin(xp.linear(facts, part["facts"], part["facts_bias"]))
     bias = part["relations"][structure["relations"]].swapaxes(-1, -2).swapaxes(-2, -3)  # [B, H, J, J]
     bias = bias + HIDDEN_SCORE * (1 - mask)[:, None, None, :]
 
@@ -322,6 +328,11 @@ def embed_skeleton(parameters, config: ModelConfig, structure) -> dict:
     outputs = ADAPTER_SCALE * xp.linear(x, part["output_adapter"]).reshape(
         batch, joints * JOINT_OUTPUT_SIZE, config.width
     )
+    # What is read of a joint along a direction is written along the same: a new skeleton starts with a working pair.
+    own = inputs.reshape(batch, joints, JOINT_INPUT_SIZE, config.width)
+    own = xp.concat((own[:, :, columns(JOINT_INPUTS, "rotation")], own[:, :, columns(JOINT_INPUTS, "slide")]), 2)
+    tied = TIED_GAIN * JOINT_INPUT_SIZE / (config.width * INPUT_GAIN)
+    outputs = outputs + tied * own.reshape(batch, joints * JOINT_OUTPUT_SIZE, config.width)
     pooled = (x * mask[..., None]).sum(axis=1) / count[:, 0]
     identity = xp.asarray(IDENTITY_SIXD, facts) + 0 * facts[..., :1]
     position = facts[..., columns(FACTS, "position")]
@@ -349,14 +360,19 @@ def embed_frames(parameters, adapters, joints_BTJF, root_BTF, mask_BJ, hidden_BT
 
 
 def summarise(x_BND, parameters, config: ModelConfig, level: Level):
-    """One token a window: cosine coefficients over time, projected, plus attention pooling. `[B, N/S, D]`."""
+    """One token a window: cosine coefficients over time, projected, plus attention pooling. `[B, N/S, D]`.
+
+    The coefficients are not normalised: a linear way leads from the frames through the latents and back, and the blocks
+    add to it. With norms in that way training stays near the mean pose for hundreds of steps.
+    """
     xp = engine_of(x_BND)
     batch, count, width = x_BND.shape
-    windows = xp.rms_norm(x_BND, parameters["norm"]).reshape(-1, level.stride, width)
+    windows = x_BND.reshape(-1, level.stride, width)
+    normal = xp.rms_norm(windows, parameters["norm"])
     basis = xp.asarray(cosine_basis(level.stride, level.coefficients).T, x_BND)
     summary = xp.linear((basis @ windows).reshape(-1, level.coefficients * width), parameters["summary"])
-    scores = xp.linear(windows, parameters["pool_query"]).swapaxes(1, 2) * width**-0.5  # [B N, H, S]
-    values = xp.linear(windows, parameters["pool_value"]).reshape(-1, level.stride, config.heads, width // config.heads)
+    scores = xp.linear(normal, parameters["pool_query"]).swapaxes(1, 2) * width**-0.5  # [B N, H, S]
+    values = xp.linear(normal, parameters["pool_value"]).reshape(-1, level.stride, config.heads, width // config.heads)
     pooled = (xp.softmax(scores)[:, :, None] @ values.swapaxes(1, 2)).reshape(-1, width)
     return (summary + pooled).reshape(batch, count // level.stride, width)
 
@@ -366,7 +382,7 @@ def expand(x_BND, parameters, level: Level):
     xp = engine_of(x_BND)
     batch, count, width = x_BND.shape
     basis = xp.asarray(cosine_basis(level.stride, level.coefficients), x_BND)
-    y = xp.linear(xp.rms_norm(x_BND, parameters["expand_norm"]), parameters["expand"])
+    y = xp.linear(x_BND, parameters["expand"])
     return (basis @ y.reshape(-1, level.coefficients, width)).reshape(batch, count * level.stride, width)
 
 
@@ -443,7 +459,6 @@ def decode(parameters, config: ModelConfig, adapters, latents, hidden_BN=None, c
             x = level_blocks(xp.concat((clip[:, None], x), 1), blocks, config, level, causal, tick)[:, 1:]
         else:
             x = level_blocks(x, blocks, config, level, causal, tick)
-    x = xp.rms_norm(x, parameters["output_norm"])
     batch, frames = x.shape[:2]
     joints = (x @ adapters["output"] + adapters["bias"][:, None]).reshape(batch, frames, -1, JOINT_OUTPUT_SIZE)
     return joints, xp.linear(x, parameters["root_out"], parameters["root_out_bias"])

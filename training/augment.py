@@ -52,10 +52,10 @@ class Augmentation:
     merge: float = 0.25
     split: float = 0.15
     drop: float = 0.25
-    random_reference: float = 0.2
-    rest_reference: float = 0.1
+    random_reference: float = 0.1
+    rest_reference: float = 0.05
     turn_spread_rad: float = 0.12
-    any_turn: float = 0.05
+    any_turn: float = 0.02
 
 
 NONE = Augmentation(

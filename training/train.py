@@ -17,21 +17,12 @@ from backend.model import decode, embed_skeleton, encode, initial_parameters
 
 from .augment import face_canonically
 from .dataset import STRUCTURE, WindowBatches, clip_arrays, collate
+from .linear_start import linear_start
 from .losses import DIVERGENCE_WEIGHTS, WEIGHTS, divergence_losses, probe_figures, reconstruction_losses
 from .presets import PRESETS, Settings
 from .store import ClipStore
 
-ADAM_NAMES = (
-    "input_adapter",
-    "output_adapter",
-    "output_bias",
-    "facts",
-    "relations",
-    "pool_query",
-    "log_variance",
-    "root_in",
-    "root_out",
-)
+ADAM_NAMES = ("pool_query", "log_variance", "root_in", "root_out")  # matrices that Muon doesn't suit
 PROBE_CLIPS, PROBE_FRAMES = 10, 256  # of each set, for the figures during training
 
 
@@ -53,13 +44,19 @@ def as_tree(module: torch.nn.Module) -> dict:
 
 
 def optimizers_for(module, settings: Settings) -> list[torch.optim.Optimizer]:
-    """Muon on the trunk's matrices, AdamW on the rest (adapters, embeddings, norms, biases)."""
-    matrices, others = [], []
+    """Muon on the trunk's matrices, AdamW on the rest; slower on the skeleton encoder, on which all adapters hang."""
+    matrices, skeleton, others = [], [], []
     for name, parameter in module.named_parameters():
-        leaf = name.split(".")[-1]
-        (matrices if parameter.ndim == 2 and leaf not in ADAM_NAMES else others).append(parameter)
+        path = name.split(".")
+        if path[0] == "skeleton":
+            skeleton.append(parameter)
+        elif parameter.ndim == 2 and path[-1] not in ADAM_NAMES:
+            matrices.append(parameter)
+        else:
+            others.append(parameter)
     muon = torch.optim.Muon(matrices, lr=settings.matrix_rate, weight_decay=0.02, momentum=0.95)
-    adam = torch.optim.AdamW(others, lr=settings.rate, weight_decay=0.0, betas=(0.9, 0.98))
+    groups = [{"params": others, "lr": settings.rate}, {"params": skeleton, "lr": settings.skeleton_rate}]
+    adam = torch.optim.AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98))
     for optimizer in (muon, adam):
         for group in optimizer.param_groups:
             group["full_rate"] = group["lr"]
@@ -175,6 +172,9 @@ def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0
         store, store.select("train"), settings.lengths, settings.frames, settings.augmentation, settings.seed + step
     )
     loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4))
+    if step == 0:
+        linear_start(as_tree(module), settings.model, iter(batches))
+        averaged.load_state_dict(module.state_dict())
     parameters = list(module.parameters())
     print(f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {len(batches.indices)} clips", flush=True)
     sums, counted, last_report, waited, skipped = {}, 0, seconds, 0.0, 0
