@@ -257,6 +257,9 @@ def vary(
     """
     if settings.level not in LEVELS:
         raise ValueError(f"There is no level '{settings.level}'; choose one of {', '.join(LEVELS)}.")
+    weight = settings.strength * pin_weight(encoding.motion, settings, pinned)
+    if not weight.any():
+        return _no_change(encoding)
     latents = new_latents(model, encoding, settings.level, np.random.default_rng(seed))
     decoded = decode_pose(model, encoding, latents, _ticker(report, 0.0, 0.6, model.config, "Decoding"))
     report(0.6, "Laying the change on the source")
@@ -266,7 +269,6 @@ def vary(
     slides = decoded["slides"] - base["slides"]
     root = decoded["root"] - base["root"]
     band = BAND_S[settings.level]
-    weight = settings.strength * pin_weight(encoding.motion, settings, pinned)
     rotation = _to_rows(encoding, _to_world(encoding, turns), band)
     slides = _to_rows(encoding, _to_world(encoding, slides), band) * height
     lift = _to_rows(encoding, root[:, :1], band)[:, 0] * height
@@ -277,7 +279,7 @@ def vary(
     path = np.zeros((encoding.motion.frames, 3))
     path[:, 2] = lift * weight
     if not settings.keep_root_path and settings.level != "DETAIL":
-        rotation, path = _change_path(encoding, root, rotation, path, weight, settings.keep_ends)
+        rotation, path = _change_path(encoding, root, rotation, path, weight)
     if selected is not None:
         rotation = _only_selected(encoding.motion.skeleton.parents, rotation, selected)
         if not selected[0]:
@@ -286,15 +288,25 @@ def vary(
     rotation = limit_joints(encoding.motion, rotation, settings.strength)
     change = _with_slides(encoding, rotation, path, slides)
     report(0.75, "Keeping contacts")
-    if settings.contacts and settings.strength > 0:
+    if settings.contacts:
         contacts = find_contacts(
             joint_positions(encoding.motion), encoding.motion.fps, height, encoding.motion.skeleton.parents
         )
         free = np.ones(rotation.shape[1], bool) if selected is None else np.asarray(selected, bool)
-        weight, level = pin_weight(encoding.motion, settings, pinned), not settings.keep_root_path
+        level = not settings.keep_root_path
         change = keep_contacts(encoding.motion, change, contacts, free, weight, (level, level, True))
+    for array in (change.rotation, change.root, change.slide):
+        array[weight == 0] = 0  # what stays, stays to the last bit
     report(1.0, "Done")
     return change
+
+
+def _no_change(encoding: Encoding) -> Change:
+    """The change that leaves the source as it is."""
+    frames, joints = encoding.motion.rotations.shape[:2]
+    slides = np.flatnonzero(encoding.reference.slides).astype(np.int32)
+    rotation, root, slide = (np.zeros((frames, *shape), np.float32) for shape in ((joints, 3), (3,), (len(slides), 3)))
+    return Change(rotation, root, slides, slide)
 
 
 def new_latents(model: Model, encoding: Encoding, level: str, rng) -> tuple:
@@ -379,8 +391,8 @@ def _to_rows(encoding: Encoding, values, sigma_s: float) -> np.ndarray:
     return out.reshape(len(times), *values.shape[1:])
 
 
-def _change_path(encoding: Encoding, root, rotation, path, weight, keep_ends: bool):
-    """The root's own way: the change of its velocity and turn rate, integrated; it comes back at the end if ends stay."""
+def _change_path(encoding: Encoding, root, rotation, path, weight):
+    """The root's own way: the change of its velocity and turn rate, integrated; it comes back to every row that stays."""
     motion, height = encoding.motion, encoding.reference.height_m
     band = BAND_S["WHOLE"]
     rates = _to_rows(
@@ -391,14 +403,12 @@ def _change_path(encoding: Encoding, root, rotation, path, weight, keep_ends: bo
     rates = rates * weight[:, None] / motion.fps
     travelled = np.concatenate((np.zeros((1, 3)), np.cumsum(rates, axis=0)[:-1]))
     steps = np.diff(motion.root_positions, axis=0)
-    if keep_ends:
-        travelled = travelled - _ramp(weight)[:, None] * travelled[-1]
+    travelled = _brought_back(travelled, weight)
     turn = yaw_to_quaternion(travelled[:, 2])
     turned = quaternion_rotate(turn[:-1], steps) - steps
     shift = np.concatenate((np.zeros((1, 3)), np.cumsum(turned, axis=0)))
     shift[:, :2] += travelled[:, :2] * height
-    if keep_ends:
-        shift = shift - _ramp(weight)[:, None] * shift[-1]
+    shift = _brought_back(shift, weight)
     path = path + shift * [1, 1, 0]
     spun = quaternion_multiply(np.repeat(turn[:, None], rotation.shape[1], axis=1), rotvec_to_quaternion(rotation))
     return quaternion_to_rotvec(spun), path
@@ -409,10 +419,15 @@ def _level(vectors) -> np.ndarray:
     return np.concatenate((vectors, np.zeros((len(vectors), 1))), axis=1)
 
 
-def _ramp(weight) -> np.ndarray:
-    """From 0 to 1 over the rows that may change, as smoothly as they may."""
-    total = np.cumsum(weight)
-    return total / max(total[-1], 1e-9)
+def _brought_back(values, weight) -> np.ndarray:
+    """Paths `[T, 3]` less what they have at the rows that stay (weight 0), in between as smoothly as rows may change."""
+    fixed = np.flatnonzero(weight == 0)
+    if not len(fixed):
+        return values
+    progress = np.cumsum(weight)
+    known, first = np.unique(progress[fixed], return_index=True)
+    there = [np.interp(progress, known, column[fixed[first]]) for column in values.T]
+    return values - np.stack(there, axis=1)
 
 
 def _only_selected(parents, rotation, selected) -> np.ndarray:

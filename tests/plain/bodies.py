@@ -1,0 +1,141 @@
+"""Bodies that move and models that fit in a moment, for tests of the model and of what is built on it."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from backend.features import MODEL_FPS, motion_features, reference_pose, source_slides, structure_arrays
+from backend.model import Level, ModelConfig, initial_parameters
+from backend.motion import Motion, resample_motion
+from backend.rotations import (
+    quaternion_multiply,
+    quaternion_rotate,
+    quaternion_to_matrix,
+    rotvec_to_quaternion,
+    yaw_to_quaternion,
+)
+from backend.skeleton import Skeleton
+from backend.variation import Model
+
+# pelvis, spine, head, left thigh, shin, foot, right thigh, shin, foot, left arm, forearm, right arm, forearm
+PARENTS = np.array([-1, 0, 1, 0, 3, 4, 0, 6, 7, 1, 9, 1, 11])
+OFFSETS = np.array(
+    [
+        [0, 0, 0], [0, 0.02, 0.5], [0, 0.03, 0.25],
+        [0.1, 0, -0.05], [0, 0.02, -0.42], [0, 0, -0.42], [-0.1, 0, -0.05], [0, 0.02, -0.42], [0, 0, -0.42],
+        [0.18, 0, 0], [0.28, 0.02, 0], [-0.18, 0, 0], [-0.28, 0.02, 0],
+    ]
+)  # fmt: skip
+JOINTS = len(PARENTS)
+TWO_LEVELS = ModelConfig(
+    width=32,
+    heads=2,
+    joint_width=24,
+    joint_heads=2,
+    joint_depth=1,
+    levels=(Level(32, 1, 2, 16, coefficients=6), Level(None, 2, 1, 8)),
+)
+THREE_LEVELS = replace(
+    TWO_LEVELS,
+    levels=(Level(16, 1, 1, 12, coefficients=6), Level(4, 2, 1, 10, coefficients=3), Level(None, 1, 1, 8)),
+)
+
+
+def waves(frames: int, fps: float, size, degrees: float, rng) -> np.ndarray:
+    """Smooth random numbers `[T, *size]`, some slow and some quick, of about `degrees` in radians."""
+    time = np.arange(frames).reshape(-1, *([1] * len(size))) / fps
+    total = np.zeros((frames, *size))
+    for hertz in (0.3, 0.7, 1.6):
+        total += np.sin(2 * np.pi * hertz * rng.uniform(0.8, 1.2, size) * time + rng.uniform(0, 2 * np.pi, size))
+    return np.radians(degrees) * total / 1.7
+
+
+def skeleton_of(parents, offsets, rest_rotations=None) -> Skeleton:
+    """A skeleton with its joints at the sums of `offsets`, bones turned as asked in rest."""
+    rest = np.tile(np.eye(4), (len(parents), 1, 1))
+    for joint, parent in enumerate(parents):
+        rest[joint, :3, 3] = offsets[joint] + (rest[parent, :3, 3] if parent >= 0 else 0)
+    if rest_rotations is not None:
+        rest[:, :3, :3] = quaternion_to_matrix(rest_rotations)
+    return Skeleton(np.asarray(parents), rest)
+
+
+def body(seconds=4.0, fps=30.0, seed=0, slides=False) -> Motion:
+    """Somebody who walks about, turns and swings every limb; with `slides` the left foot slides against its shin."""
+    rng = np.random.default_rng(seed)
+    frames = round(seconds * fps)
+    local = rotvec_to_quaternion(waves(frames, fps, (JOINTS, 3), 18.0, rng))
+    turn = yaw_to_quaternion(waves(frames, fps, (), 40.0, rng))
+    rotations = np.zeros_like(local)
+    for joint, parent in enumerate(PARENTS):
+        above = turn if parent < 0 else rotations[:, parent]
+        rotations[:, joint] = quaternion_multiply(above, local[:, joint])
+    path = waves(frames, fps, (3,), 10.0, rng) + [0, 0, 0.95]
+    path[:, 1] += 0.6 * np.arange(frames) / fps
+    skeleton = skeleton_of(PARENTS, OFFSETS)
+    motion = Motion(skeleton, fps, path, rotations)
+    if slides:
+        steps = quaternion_rotate(rotations[:, np.maximum(PARENTS, 0)], OFFSETS)
+        steps[:, 0] = path
+        steps[:, 5] += waves(frames, fps, (3,), 6.0, rng)
+        positions = np.zeros_like(steps)
+        for joint, parent in enumerate(PARENTS):
+            positions[:, joint] = steps[:, joint] + (positions[:, parent] if parent >= 0 else 0)
+        motion = replace(motion, positions=positions)
+    return motion
+
+
+def tiny_parameters(config: ModelConfig, seed: int = 0) -> dict:
+    """Random weights in which nothing is zero, so that no part of the model is without effect."""
+    rng = np.random.default_rng(seed + 1)
+
+    def stir(tree):
+        return {
+            name: stir(value)
+            if isinstance(value, dict)
+            else (value + 0.1 * rng.standard_normal(value.shape)).astype(np.float32)
+            for name, value in tree.items()
+        }
+
+    return stir(initial_parameters(config, seed))
+
+
+def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, statistics=True) -> Model:
+    """A model with random weights, and latent statistics that move things by some degrees."""
+    from backend.engines import load_engine
+
+    engine = load_engine(engine_name)
+    device, words = engine.choose_device("cpu")
+
+    def move(tree):
+        return {
+            name: move(value) if isinstance(value, dict) else engine.from_numpy(value, device)
+            for name, value in tree.items()
+        }
+
+    sizes = config.levels[0].latent, config.levels[-1].latent
+    latents = {
+        "chunk_mean": np.zeros(sizes[0], np.float32),
+        "chunk_factor": np.eye(sizes[0], dtype=np.float32),
+        "shift_factor": np.eye(sizes[0], dtype=np.float32),
+        "clip_factor": np.eye(sizes[1], dtype=np.float32),
+        "chunk_correlation": np.array([0.5], np.float32),
+    }
+    return Model(engine, device, words, move(tiny_parameters(config, seed)), config, latents if statistics else {}, "test")
+
+
+def model_inputs(motion: Motion, chunk: int = 32) -> tuple:
+    """What the model reads of a motion, without a batch axis: structure, joints, root, in whole chunks, float32."""
+    motion = resample_motion(motion, MODEL_FPS)
+    reference = reference_pose(motion)
+    structure = structure_arrays(motion.skeleton.parents, reference.offsets, reference.slides)
+    rows = np.minimum(np.arange(-(-motion.frames // chunk) * chunk), motion.frames - 1)
+    joints, root, _ = motion_features(
+        motion.rotations[rows],
+        motion.root_positions[rows] / reference.height_m,
+        reference.rotations,
+        structure,
+        source_slides(motion, reference)[rows],
+        reference.root_height,
+    )
+    return structure, joints.astype(np.float32), root.astype(np.float32)
