@@ -354,6 +354,8 @@ def _sample_curves(found, frames, rig, armature, action, slot):
             values[row] = keys[2 * first + 1 : 2 * (first + len(frames)) : 2]
             dense[row] = len(keys) == 2 * len(frames)
         else:
+            if not np.isfinite(keys).all():
+                _refuse_keys(rig, found.curves, action)
             values[row] = curve_values(curve, keys, frames, plain)
     if not np.isfinite(values).all():
         _refuse_keys(rig, found.curves, action)
