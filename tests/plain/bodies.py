@@ -93,7 +93,7 @@ def tiny_parameters(config: ModelConfig, seed: int = 0) -> dict:
         return {
             name: stir(value)
             if isinstance(value, dict)
-            else (value + 0.1 * rng.standard_normal(value.shape)).astype(np.float32)
+            else (value + 0.04 * rng.standard_normal(value.shape)).astype(np.float32)
             for name, value in tree.items()
         }
 
@@ -121,7 +121,9 @@ def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, statistics=True) 
         "clip_factor": np.eye(sizes[1], dtype=np.float32),
         "chunk_correlation": np.array([0.5], np.float32),
     }
-    return Model(engine, device, words, move(tiny_parameters(config, seed)), config, latents if statistics else {}, "test")
+    return Model(
+        engine, device, words, move(tiny_parameters(config, seed)), config, latents if statistics else {}, "test"
+    )
 
 
 def model_inputs(motion: Motion, chunk: int = 32) -> tuple:

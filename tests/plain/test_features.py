@@ -182,7 +182,7 @@ def test_a_reference_is_the_mean_pose_whatever_the_body_faces():
 
 
 def test_the_heading_follows_turns_and_not_steps():
-    """A full turn in ten seconds is followed to a few degrees; a wobble at walking pace is mostly left to the joints."""
+    """A full turn in ten seconds is followed to a few degrees; a wobble at walking pace is left to the joints."""
     frames = 300
     turn = np.linspace(0, 2 * np.pi, frames)
     for wobble, most_deg in ((0.0, 3.0), (np.radians(10), 6.0)):
