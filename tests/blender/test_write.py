@@ -227,7 +227,9 @@ def test_one_action_for_two_armatures(timeline):
     strip = action.layers[0].strips[0]
     bag = strip.channelbag(shared, ensure=True)
     for curve in stage.curves_of(other):
-        bag.fcurves.new_from_fcurve(curve)
+        copy = bag.fcurves.new(curve.data_path, index=curve.array_index)
+        for key in curve.keyframe_points:
+            copy.keyframe_points.insert(*key.co)
     timeline.assign_action(second, action, shared)
     reading = timeline.read(second)
     assert reading.slot == shared.identifier
