@@ -1,7 +1,7 @@
 """Reads and writes the weights file, which describes itself: configuration, feature layout, latent statistics, card.
 
-The file has the safetensors layout. Parameters are float16, named by their path (`encoder.0.blocks.0.mlp_up`); statistics
-of the training set's latents, which shape the noise of variations, are named `statistics.*`.
+The file has the safetensors layout. Parameters are float16, named by their path (`encoder.0.blocks.0.mlp_up`);
+statistics of the training set's latents, which shape the noise of variations, are named `statistics.*`.
 """
 
 import json

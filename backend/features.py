@@ -184,7 +184,7 @@ def pose_from_outputs(outputs, structure):
         outputs: `[..., T, J, JOINT_OUTPUT_SIZE]`: six numbers added to the identity's, and a slide.
 
     Returns:
-        rotation changes `[..., T, J, 3, 3]` and slides `[..., T, J, 3]` (zero where a joint doesn't slide), heading frame.
+        rotation changes `[..., T, J, 3, 3]` and slides `[..., T, J, 3]` (zero where nothing slides), heading frame.
     """
     sixd = outputs[..., columns(JOINT_OUTPUTS, "rotation")]
     matrices = sixd_to_matrix(sixd + engine_of(outputs).asarray(IDENTITY_SIXD, sixd))
@@ -239,7 +239,7 @@ def source_slides(motion: Motion, reference: Reference) -> np.ndarray:
 
 
 def mean_rotation(rotations) -> np.ndarray:
-    """The chordal mean over axis 0: the main eigenvector of the summed outer products (Markley, 2007). numpy, `[J, 4]`."""
+    """The chordal mean over axis 0, `[J, 4]`: main eigenvector of the summed outer products (Markley, 2007). numpy."""
     outer = np.einsum("tja,tjb->jab", rotations, rotations)
     return quaternion_normalize(np.linalg.eigh(outer)[1][..., -1])
 
@@ -256,8 +256,8 @@ def place_offsets(parents, rotations, places) -> np.ndarray:
 def facing_yaw(positions) -> float:
     """The yaw of a pose's canonical facing, radians, which turns with the pose. numpy.
 
-    The long horizontal axis of the joints, pointed to the side to which the joints lean (the third moment; the symmetric
-    axis of a body has none, so the side comes from its front and back).
+    The long horizontal axis of the joints, pointed to the side to which the joints lean (the third moment; the
+    symmetric axis of a body has none, so the side comes from its front and back).
 
     Args:
         positions: `[J, 3]` against the root.

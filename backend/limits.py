@@ -13,8 +13,9 @@ RANGE_SHARE = 0.25  # and this share of the range
 def limit_joints(motion: Motion, rotation, strength: float) -> np.ndarray:
     """The change `[T, J, 3]` (rotation vectors, world) held so that no joint goes far past the source's own range.
 
-    The range is a box around the joint's mean turn against its parent, in rotation vectors of the parent's axes; the root
-    is free. A turn that leaves the box by more than the margin is bent back softly, so that no corner appears in time.
+    The range is a box around the joint's mean turn against its parent, in rotation vectors of the parent's axes; the
+    root is free. A turn that leaves the box by more than the margin is bent back softly, so that no corner appears in
+    time.
     """
     parents = motion.skeleton.parents
     rows = parent_rows(parents)

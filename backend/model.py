@@ -1,10 +1,10 @@
 """The hierarchical transformer VAE, written once for both engines as functions of (parameters, config, arrays).
 
 A clip of frames is embedded with matrices that a small transformer over the joints makes from the skeleton, so that any
-skeleton fits. Each level attends inside windows (every second block shifted by half a window), then summarises each window
-into one token; the last level attends over all tokens and one clip token. Every level has a latent. The decoder mirrors
-this from the top down. Suffixes give the axes, see the key in `backend/__init__.py`; E is the width of joint embeddings,
-S the frames of a window, C the coefficients of the cosine basis.
+skeleton fits. Each level attends inside windows (every second block shifted by half a window), then summarises each
+window into one token; the last level attends over all tokens and one clip token. Every level has a latent. The
+decoder mirrors this from the top down. Suffixes give the axes, see the key in `backend/__init__.py`; E is the width
+of joint embeddings, S the frames of a window, C the coefficients of the cosine basis.
 """
 
 from dataclasses import dataclass, field
@@ -302,11 +302,13 @@ def embed_skeleton(parameters, config: ModelConfig, structure) -> dict:
     """Reads the skeleton: adapter matrices and a token, once a clip.
 
     Args:
-        structure: `features.structure_arrays` with a batch axis: facts `[B, J, F]`, relations `[B, J, J]`, mask `[B, J]`.
+        structure: `features.structure_arrays` with a batch axis: facts `[B, J, F]`, relations `[B, J, J]`, mask
+            `[B, J]`.
 
     Returns:
-        reference `[B, J, JOINT_INPUT_SIZE]`, what the joints' inputs are in the reference pose; input `[B, J * JOINT_INPUT_SIZE, D]`, output `[B, D, J * JOINT_OUTPUT_SIZE]`, bias `[B, J * JOINT_OUTPUT_SIZE]`,
-        token `[B, D]`.
+        reference `[B, J, JOINT_INPUT_SIZE]`, the joints' inputs in the reference pose; input `[B, J *
+        JOINT_INPUT_SIZE, D]`; output `[B, D, J * JOINT_OUTPUT_SIZE]`; bias `[B, J * JOINT_OUTPUT_SIZE]`; token `[B,
+        D]`.
     """
     part = parameters["skeleton"]
     facts, mask = structure["facts"], structure["mask"]

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .engines import engine_of
 from .rotations import quaternion_angle, quaternion_conjugate, quaternion_multiply, quaternion_rotate
 
 MAX_JOINTS = 256
@@ -192,7 +191,8 @@ def rigid_positions(skeleton: Skeleton, root_positions, rotations) -> np.ndarray
     Args:
         root_positions: `[T, 3]` metres. rotations: `[T, J, 4]` world.
     """
-    steps = quaternion_rotate(rotations[:, parent_rows(skeleton.parents)], rest_offsets(skeleton).astype(rotations.dtype))
+    offsets = rest_offsets(skeleton).astype(rotations.dtype)
+    steps = quaternion_rotate(rotations[:, parent_rows(skeleton.parents)], offsets)
     return root_positions[:, None] + ancestor_matrix(skeleton.parents).astype(rotations.dtype) @ steps
 
 
@@ -242,10 +242,12 @@ def choose_joints(parents, rotations, positions, candidates) -> JointChoice:
     kept = candidates & moves & ~above
     kept[root] = True
     kept |= _tips(kept_parents, lengths / height, candidates & ~above, kept)
-    # A still bone between moving ones follows its parent rigidly and needs no row: its children measure from the parent.
+    # A still bone between moving ones follows its parent and needs no row: its children measure from the parent.
     bones = np.flatnonzero(kept)
     if len(bones) > MAX_JOINTS:
-        raise ValueError(f"{len(bones)} bones move; the model takes up to {MAX_JOINTS}. Encode fewer bones (select them).")
+        raise ValueError(
+            f"{len(bones)} bones move; the model takes up to {MAX_JOINTS}. Encode fewer bones (select them)."
+        )
     order = np.concatenate(([root], bones[bones != root]))
     above_kept = _nearest(parents, kept)
     row_of = np.full(count + 1, -1)

@@ -1,4 +1,4 @@
-"""Motion files through Blender's importers and the add-on's own reader, so that the model is trained on what it will read.
+"""Motion files through Blender's importers and the add-on's own reader: the model is trained on what it will read.
 
 Runs in a process with the `bpy` package; one Blender a process.
 """
@@ -23,7 +23,8 @@ def reader():
     folder = tempfile.mkdtemp(prefix="motion-variations-")
     assemble(folder)
     sys.path.insert(0, folder)
-    modules = {name: importlib.import_module(f"{EXTENSION_ID}.{name}") for name in ("timeline", "backend.motion", "backend.errors")}
+    names = ("timeline", "backend.motion", "backend.errors")
+    modules = {name: importlib.import_module(f"{EXTENSION_ID}.{name}") for name in names}
     return modules["timeline"], modules["backend.motion"].motion_to_arrays, modules["backend.errors"].UserError
 
 

@@ -1,9 +1,9 @@
-"""A prepared data set as batches: windows of clips with about the same number of joints, augmented, padded, as torch tensors."""
+"""A prepared data set as batches of augmented windows, of clips with about the same number of joints, as tensors."""
 
 import numpy as np
 import torch
 
-from backend.features import place_offsets, structure_arrays
+from backend.features import motion_features, place_offsets, structure_arrays
 from backend.rotations import quaternion_rotate
 
 from .augment import Augmentation, Clip, augment
@@ -105,3 +105,15 @@ def clip_weights(clips) -> np.ndarray:
         mine = names == name
         weights[mine] *= frames[mine].sum() ** -0.35
     return weights / weights.sum()
+
+
+def batch_features(batch, structure):
+    """`features.motion_features` of a batch."""
+    return motion_features(
+        batch["rotations"],
+        batch["root_positions"],
+        batch["reference"],
+        structure,
+        batch["slide"],
+        batch["root_height"],
+    )

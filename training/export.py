@@ -1,4 +1,4 @@
-"""python -m training export RUN DATA --out FILE: a run's averaged weights, with latent statistics and a card, as what ships."""
+"""python -m training export RUN DATA --out FILE: a run's averaged weights, with statistics and card, as what ships."""
 
 import argparse
 import json
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from backend.checkpoint import Checkpoint, flatten, save_checkpoint, unflatten
-from backend.features import motion_features
 from backend.model import Level, ModelConfig, embed_skeleton, encode
+from backend.variation import level_name
 
 from .augment import face_canonically
-from .dataset import STRUCTURE, clip_arrays, collate
+from .dataset import STRUCTURE, batch_features, clip_arrays, collate
 from .store import ClipStore
 
 STATISTICS_CLIPS = 400
@@ -30,28 +30,31 @@ def latent_statistics(parameters, config: ModelConfig, store: ClipStore, indices
     """How the latents of training clips spread; shapes the noise of variations.
 
     Returns:
-        chunk_mean `[Z]`; Cholesky factors `[Z, Z]` of covariances: chunk_factor (chunks within a clip), shift_factor
-        (means of clips), clip_factor (the clip's latent); chunk_correlation `[1]` from one chunk to the next.
+        chunk_mean `[Z]`; factors `[Z, Z]` of covariances: chunk_factor (chunks within a clip), shift_factor (means of
+        clips), clip_factor (the clip's latent); chunk_correlation `[1]` from one chunk to the next. Levels between the
+        first and the last have the same with the level's number behind the names.
     """
-    chunks, clips = [], []
+    windows, clips = [[] for _ in config.levels[:-1]], []
     for index in indices:
         frames = min(store.clips[index]["frames"], STATISTICS_FRAMES)
         rows = np.minimum(np.arange(-(-frames // config.chunk) * config.chunk), frames - 1)
         batch = collate([clip_arrays(face_canonically(store.window(index, rows.astype(float))))])
         structure = {name: batch[name] for name in STRUCTURE}
-        joints, root, _ = motion_features(
-            batch["rotations"],
-            batch["root_positions"],
-            batch["reference"],
-            structure,
-            batch["slide"],
-            batch["root_height"],
-        )
+        joints, root, _ = batch_features(batch, structure)
         posteriors = encode(
             parameters, config, embed_skeleton(parameters, config, structure), joints, root, structure["mask"]
         )
-        chunks.append(posteriors[0][0][0].numpy())
+        for level, (mean, _) in zip(windows, posteriors, strict=False):
+            level.append(mean[0].numpy())
         clips.append(posteriors[-1][0][0].numpy())
+    statistics = {"clip_factor": _factor(np.cov(np.array(clips).T))}
+    for index, level in enumerate(windows):
+        statistics |= {level_name(name, index): value for name, value in _window_statistics(level).items()}
+    return statistics
+
+
+def _window_statistics(chunks: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """The statistics of one level's latents, `[N, Z]` a clip."""
     means = np.array([clip.mean(axis=0) for clip in chunks])
     own = [clip - clip.mean(axis=0) for clip in chunks if len(clip) > 2]
     within = np.concatenate(own)
@@ -61,7 +64,6 @@ def latent_statistics(parameters, config: ModelConfig, store: ClipStore, indices
         "chunk_mean": np.concatenate(chunks).mean(axis=0),
         "chunk_factor": _factor(np.cov(within.T)),
         "shift_factor": _factor(np.cov(means.T)),
-        "clip_factor": _factor(np.cov(np.array(clips).T)),
         "chunk_correlation": np.array([max(correlation, 0.0)]),
     }
 

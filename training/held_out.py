@@ -3,6 +3,7 @@
 import numpy as np
 
 from backend.change import apply_change
+from backend.engines import to_numpy
 from backend.features import MODEL_FPS, pose_positions
 from backend.motion import Motion
 from backend.rotations import matrix_to_quaternion, quaternion_multiply, quaternion_rotate, yaw_to_quaternion
@@ -61,7 +62,7 @@ def decoded_motion(encoding: Encoding) -> Motion:
 
 def encoded_arrays(encoding: Encoding) -> dict:
     """The decoded pose in double precision, and the structure without its batch axis."""
-    structure = {name: np.asarray(encoding.structure[name])[0] for name in ("parent", "ancestors", "offsets")}
+    structure = {name: to_numpy(encoding.structure[name])[0] for name in ("parent", "ancestors", "offsets")}
     pose = {name: encoding.decoded[name].astype(np.float64) for name in ("matrices", "slides")}
     return pose | {"structure": structure}
 

@@ -1,17 +1,18 @@
 """A start for training: the linear way from frames to latents and back, set to the principal components of the tokens.
 
 From random weights the model stays near the mean pose for hundreds of steps, because its linear way is a product of six
-random matrices through a narrow latent. With frames embedded by the (random) adapters, the best linear code of a chunk is
-known: the principal components of the tokens' cosine coefficients. Training then begins near that code and improves on it.
+random matrices through a narrow latent. With frames embedded by the (random) adapters, the best linear code of a
+chunk is
+known: the principal components of the tokens' cosine coefficients. Training then begins near that code and improves
+on it.
 """
 
 import numpy as np
 import torch
 
-from backend.features import motion_features
 from backend.model import ModelConfig, cosine_basis, embed_frames, embed_skeleton
 
-from .dataset import STRUCTURE
+from .dataset import STRUCTURE, batch_features
 
 WINDOWS = 2500  # from which the components are taken
 SMALLEST = 1e-3  # of the largest deviation: components below it are not blown up to unit size
@@ -30,9 +31,7 @@ def linear_start(tree: dict, config: ModelConfig, batches) -> None:
     while sum(map(len, rows)) < WINDOWS:
         batch = next(batches)
         structure = {name: batch[name] for name in STRUCTURE}
-        joints, root, _ = motion_features(
-            batch["rotations"], batch["root_positions"], batch["reference"], structure, batch["slide"], batch["root_height"]
-        )
+        joints, root, _ = batch_features(batch, structure)
         adapters = embed_skeleton(tree, config, structure)
         tokens = embed_frames(tree, adapters, joints, root, structure["mask"])
         rows.append((basis @ tokens.reshape(-1, level.stride, width)).reshape(-1, level.coefficients * width))
@@ -50,4 +49,4 @@ def linear_start(tree: dict, config: ModelConfig, batches) -> None:
     decoder["latent"][count, count] = 1.0
     decoder["expand"][:, count] = vectors * scale
     shown = float((deviations**2).sum() / values.sum())
-    print(f"linear start: {level.latent} components of {len(coefficients)} chunks show {shown:.1%} of the tokens", flush=True)
+    print(f"linear start: {level.latent} components of {len(rows)} batches show {shown:.1%} of the tokens", flush=True)

@@ -23,7 +23,7 @@ WEIGHTS = {
     "path": 0.5,
     "contact": 3.0,
 }
-DIVERGENCE_WEIGHTS = (1e-5, 3e-6)  # a nat of a chunk's latent, of the clip's, per chunk and clip
+WINDOW_DIVERGENCE, CLIP_DIVERGENCE = 1e-5, 3e-6  # the weight of a nat of a window's latent, of the clip's
 FREE_NATS = 0.02  # a latent number's divergence below this costs nothing
 CONTACT_SPEED = 0.12  # heights a second: slower joints are held to be at rest
 SMALL = 1e-6
@@ -50,7 +50,8 @@ def reconstruction_losses(outputs, root, joints, root_features, structure, valid
 
     Args:
         outputs: `[B, T, J, JOINT_OUTPUT_SIZE]`, root `[B, T, ROOT_SIZE]`: from `model.decode`.
-        joints, root_features: from `features.motion_features`. valid: `[B, T]`, 0 where a short clip holds its last pose.
+        joints, root_features: from `features.motion_features`.
+        valid: `[B, T]`, 0 where a short clip holds its last pose.
 
     Returns:
         A dict of scalars by the names of `WEIGHTS`.
@@ -87,6 +88,11 @@ def world_steps(position, step, root):
     turn = velocity[..., 3]
     carried = torch.stack((velocity[..., 1] - turn * y, velocity[..., 2] + turn * x, 0 * x), -1)
     return step + carried
+
+
+def divergence_weights(levels: int) -> tuple[float, ...]:
+    """The weight of a nat of each level's latents; the last level is the clip's."""
+    return (WINDOW_DIVERGENCE,) * (levels - 1) + (CLIP_DIVERGENCE,)
 
 
 def divergence_losses(latents):

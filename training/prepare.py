@@ -1,9 +1,10 @@
 """python -m training prepare: folders of motion files to one data set of flat, memory-mapped arrays.
 
-The data set is a folder: `manifest.json` lists the clips (source file, set, split, licence, rows), and beside it lie one
-`.npy` an array, all clips one after the other: rotations `[sum T*J, 4]` int16 (world unit quaternions times 32767), roots
-`[sum T, 3]` float32 (skeleton heights), slides `[sum T*J, 3]` float16 (parent's axes, heights; only of clips that have
-sliding joints), and for each joint parents, places (the mean offset in the parent's axes, heights), rest and reference
+The data set is a folder: `manifest.json` lists the clips (source file, set, split, licence, rows), and beside it lie
+one `.npy` an array, all clips one after the other: rotations `[sum T*J, 4]` int16 (world unit quaternions times
+32767), roots `[sum T, 3]` float32 (skeleton heights), slides `[sum T*J, 3]` float16 (parent's axes, heights; only of
+clips that have sliding joints), and for each joint parents, places (the mean offset in the parent's axes, heights),
+rest and reference
 rotations (world). All at MODEL_FPS.
 """
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.features import motion_features
 from backend.model import decode, embed_skeleton, encode, initial_parameters
 
 from .augment import face_canonically
-from .dataset import STRUCTURE, WindowBatches, clip_arrays, collate
+from .dataset import STRUCTURE, WindowBatches, batch_features, clip_arrays, collate
 from .linear_start import linear_start
-from .losses import DIVERGENCE_WEIGHTS, WEIGHTS, divergence_losses, probe_figures, reconstruction_losses
+from .losses import WEIGHTS, divergence_losses, divergence_weights, probe_figures, reconstruction_losses
 from .presets import PRESETS, Settings
 from .store import ClipStore
 
@@ -84,17 +83,11 @@ def losses_of(tree, config, batch, settings: Settings, generator):
     """All losses of a batch and what to log of it."""
     structure = {name: batch[name] for name in STRUCTURE}
     with torch.no_grad():
-        joints, root, _ = motion_features(
-            batch["rotations"],
-            batch["root_positions"],
-            batch["reference"],
-            structure,
-            batch["slide"],
-            batch["root_height"],
-        )
+        joints, root, _ = batch_features(batch, structure)
     count, frames = joints.shape[:2]
     hidden_frames = hidden_run(count, frames, settings.hide_frames, 0.0, generator)
-    hidden_latents = hidden_run(count, frames // config.chunk, settings.hide_latents, settings.hide_all, generator)
+    windows = frames // config.levels[0].stride
+    hidden_latents = hidden_run(count, windows, settings.hide_latents, settings.hide_all, generator)
     causal = bool(torch.rand((), generator=generator) < settings.causal)
     adapters = embed_skeleton(tree, config, structure)
     posteriors = encode(tree, config, adapters, joints, root, structure["mask"], hidden_frames, causal)
@@ -106,7 +99,8 @@ def losses_of(tree, config, batch, settings: Settings, generator):
     terms = reconstruction_losses(outputs, root_outputs, joints, root, structure, batch["valid"])
     penalised, nats, active = divergence_losses(posteriors)
     loss = sum(WEIGHTS[name] * term for name, term in terms.items())
-    loss = loss + sum(weight * term for weight, term in zip(DIVERGENCE_WEIGHTS, penalised, strict=True))
+    weights = divergence_weights(len(config.levels))
+    loss = loss + sum(weight * term for weight, term in zip(weights, penalised, strict=True))
     logged = {name: term.detach() for name, term in terms.items()}
     logged |= {f"nats_{index}": term.detach() for index, term in enumerate(nats)}
     logged |= {f"active_{index}": term.float() for index, term in enumerate(active)}
@@ -115,7 +109,7 @@ def losses_of(tree, config, batch, settings: Settings, generator):
 
 @torch.no_grad()
 def probe(tree, config, store: ClipStore, splits=("test", "eval")) -> dict[str, tuple[float, float, float]]:
-    """Reconstruction of some held-out clips of every set: joint error in mm at 1.7 m, rotation in degrees world, local."""
+    """Reconstruction of some held-out clips of every set: joint error in mm, rotation in degrees, world and local."""
     results = {}
     for name in sorted({clip["set"] for clip in store.clips}):
         indices = [i for split in splits for i in store.select(split, [name])]
@@ -127,14 +121,7 @@ def probe(tree, config, store: ClipStore, splits=("test", "eval")) -> dict[str, 
             rows = np.minimum(np.arange(-(-frames // config.chunk) * config.chunk), frames - 1)
             batch = collate([clip_arrays(face_canonically(store.window(index, rows.astype(float))))])
             structure = {key: batch[key] for key in STRUCTURE}
-            joints, root, _ = motion_features(
-                batch["rotations"],
-                batch["root_positions"],
-                batch["reference"],
-                structure,
-                batch["slide"],
-                batch["root_height"],
-            )
+            joints, root, _ = batch_features(batch, structure)
             adapters = embed_skeleton(tree, config, structure)
             posteriors = encode(tree, config, adapters, joints, root, structure["mask"])
             outputs, _ = decode(tree, config, adapters, tuple(mean for mean, _ in posteriors))
@@ -210,7 +197,8 @@ def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0
             figures = probe(as_tree(averaged), settings.model, store)
             speed = frames_seen / seconds
             print(
-                f"step {step} {seconds / 60:.1f} min, {speed:.0f} frames/s, rate {share:.2f}, waited {waited / (seconds - last_report):.0%}, skipped {skipped}",
+                f"step {step} {seconds / 60:.1f} min, {speed:.0f} frames/s, rate {share:.2f}, "
+                f"waited {waited / (seconds - last_report):.0%}, skipped {skipped}",
                 flush=True,
             )
             print("  " + " ".join(f"{name} {value}" for name, value in means.items()))

@@ -150,10 +150,10 @@ def level_figures(model: Model, subject: Subject, level: str, seed: int) -> dict
 
 def global_effect_deg(model: Model, encoding: Encoding, seed: int) -> float:
     """By how much the joints turn, on average, when the clip's latent alone moves as far as WHOLE moves it."""
-    chunks, clip = encoding.latents
+    *windows, clip = encoding.latents
     spread = SPREADS["WHOLE"][0]
     noise = np.random.default_rng(seed).standard_normal(clip.shape[-1]) @ model.statistics["clip_factor"].T
-    moved = decode_pose(model, encoding, (chunks, clip + spread * noise))
+    moved = decode_pose(model, encoding, (*windows, clip + spread * noise))
     return float(np.degrees(matrix_angle(moved["matrices"], encoding.decoded["matrices"]).mean()))
 
 
