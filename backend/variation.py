@@ -12,7 +12,7 @@ import numpy as np
 from .change import Change, changed_positions
 from .checkpoint import load_checkpoint
 from .contacts import find_contacts, keep_contacts
-from .engines import load_engine
+from .engines import load_engine, to_numpy
 from .features import (
     MODEL_FPS,
     ROOT_SCALE,
@@ -200,12 +200,7 @@ def decode_pose(model: Model, encoding: Encoding, latents, tick=None) -> dict[st
 
 def reconstruction_figures(encoding: Encoding) -> dict[str, float]:
     """How well the model knows this motion: joint error (against the root) and rotation errors, means over joints."""
-    structure = {
-        name: np.asarray(
-            encoding.structure[name].cpu() if hasattr(encoding.structure[name], "cpu") else encoding.structure[name]
-        )[0]
-        for name in ("parent", "ancestors", "offsets")
-    }
+    structure = {name: to_numpy(encoding.structure[name])[0] for name in ("parent", "ancestors", "offsets")}
     decoded = encoding.decoded
     made = pose_positions(decoded["matrices"], decoded["slides"], structure)
     source = pose_positions(encoding.source_matrices, encoding.source_slides, structure)
@@ -312,20 +307,34 @@ def _no_change(encoding: Encoding) -> Change:
 def new_latents(model: Model, encoding: Encoding, level: str, rng) -> tuple:
     """The source's latents plus noise shaped like the training set's, for one level.
 
-    The statistics are factors (Cholesky) of covariances: `clip_factor` of the clip's latent, `shift_factor` of what a
-    clip's chunks share, `chunk_factor` of a chunk's own; `chunk_correlation` ties a chunk to the one before.
+    The statistics are factors of covariances: `clip_factor` of the clip's latent, `shift_factor` of what a clip's chunks
+    share, `chunk_factor` of a chunk's own; `chunk_correlation` ties a chunk to the one before.
     """
-    clip_spread, shift_spread, chunk_spread = SPREADS[level]
-    statistics, (chunks, clip) = model.statistics, encoding.latents
-    count, size = chunks.shape[1:]
-    clip_noise = rng.standard_normal(clip.shape[-1]) @ statistics["clip_factor"].T
+    *windows, clip = encoding.latents
+    clip_noise = rng.standard_normal(clip.shape[-1]) @ model.statistics["clip_factor"].T
+    moved = [_moved_windows(model.statistics, index, latents, level, rng) for index, latents in enumerate(windows)]
+    return (*moved, clip + SPREADS[level][0] * clip_noise)
+
+
+def level_name(name: str, index: int) -> str:
+    """A statistic's name at a level of the hierarchy; the first level has the plain one."""
+    return name if index == 0 else f"{name}_{index}"
+
+
+def _moved_windows(statistics, index: int, latents, level: str, rng) -> np.ndarray:
+    """Latents `[1, N, Z]` of one level of the hierarchy, plus noise."""
+    statistics = {
+        name: statistics[level_name(name, index)] for name in ("shift_factor", "chunk_factor", "chunk_correlation")
+    }
+    _, shift_spread, chunk_spread = SPREADS[level]
+    count, size = latents.shape[1:]
     shift = rng.standard_normal(size) @ statistics["shift_factor"].T
     own = rng.standard_normal((count, size))
     correlation = 0.0 if level == "DETAIL" else float(statistics["chunk_correlation"][0])
     for chunk in range(1, count):
         own[chunk] = correlation * own[chunk - 1] + (1 - correlation**2) ** 0.5 * own[chunk]
     own = own @ statistics["chunk_factor"].T
-    return chunks + shift_spread * shift + chunk_spread * own, clip + clip_spread * clip_noise
+    return latents + shift_spread * shift + chunk_spread * own
 
 
 def pin_weight(motion: Motion, settings: VariationSettings, pinned=None) -> np.ndarray:

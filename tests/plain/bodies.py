@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from backend.engines import load_engine
 from backend.features import MODEL_FPS, motion_features, reference_pose, source_slides, structure_arrays
 from backend.model import Level, ModelConfig, initial_parameters
 from backend.motion import Motion, resample_motion
@@ -15,7 +16,7 @@ from backend.rotations import (
     yaw_to_quaternion,
 )
 from backend.skeleton import Skeleton
-from backend.variation import Model
+from backend.variation import Model, level_name
 
 # pelvis, spine, head, left thigh, shin, foot, right thigh, shin, foot, left arm, forearm, right arm, forearm
 PARENTS = np.array([-1, 0, 1, 0, 3, 4, 0, 6, 7, 1, 9, 1, 11])
@@ -100,10 +101,8 @@ def tiny_parameters(config: ModelConfig, seed: int = 0) -> dict:
     return stir(initial_parameters(config, seed))
 
 
-def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, statistics=True) -> Model:
-    """A model with random weights, and latent statistics that move things by some degrees."""
-    from backend.engines import load_engine
-
+def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, spread=0.4) -> Model:
+    """A model with random weights, and latent statistics by which variations turn joints by some degrees."""
     engine = load_engine(engine_name)
     device, words = engine.choose_device("cpu")
 
@@ -113,17 +112,12 @@ def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, statistics=True) 
             for name, value in tree.items()
         }
 
-    sizes = config.levels[0].latent, config.levels[-1].latent
-    latents = {
-        "chunk_mean": np.zeros(sizes[0], np.float32),
-        "chunk_factor": np.eye(sizes[0], dtype=np.float32),
-        "shift_factor": np.eye(sizes[0], dtype=np.float32),
-        "clip_factor": np.eye(sizes[1], dtype=np.float32),
-        "chunk_correlation": np.array([0.5], np.float32),
-    }
-    return Model(
-        engine, device, words, move(tiny_parameters(config, seed)), config, latents if statistics else {}, "test"
-    )
+    statistics = {"clip_factor": spread * np.eye(config.levels[-1].latent, dtype=np.float32)}
+    for index, level in enumerate(config.levels[:-1]):
+        for name in ("chunk_factor", "shift_factor"):
+            statistics[level_name(name, index)] = spread * np.eye(level.latent, dtype=np.float32)
+        statistics[level_name("chunk_correlation", index)] = np.array([0.5], np.float32)
+    return Model(engine, device, words, move(tiny_parameters(config, seed)), config, statistics, "test")
 
 
 def model_inputs(motion: Motion, chunk: int = 32) -> tuple:
