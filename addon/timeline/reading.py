@@ -418,13 +418,13 @@ def _slow_reason(armature, rig, channels, found):
         return "keyed rotation modes or delta transforms"
     if (channels.bones == OBJECT).any() and _has_delta(armature):
         return "delta transforms"
-    parent = armature.parent
-    if parent is not None and armature.parent_type != "OBJECT":
-        return "a parent that deforms"
-    while parent is not None:
-        if _is_animated(parent):
-            return f"the animated parent '{parent.name}'"
-        parent = parent.parent
+    thing = armature
+    while thing.parent is not None:
+        if thing.parent_type not in ("OBJECT", "ARMATURE"):
+            return "a parent that deforms"
+        thing = thing.parent
+        if _is_animated(thing):
+            return f"the animated parent '{thing.name}'"
     scaled = "scale" in channels.kinds or np.abs(channels.basis["scale"][:-1] - 1).max() > 1e-6
     if scaled and not (rig.turns_along & rig.plain_scale).all():
         return "scaled bones that don't inherit in full"
@@ -466,8 +466,8 @@ def _is_level(curve) -> bool:
 
 def _object_matrices(armature, channels):
     """The object's world matrix, `[1 or T, 4, 4]`, and the axes of its location, `[1, 3, 3]`; parents stand still."""
-    bpy.context.view_layer.update()
-    world, own = np.array(armature.matrix_world, np.float64), np.array(armature.matrix_basis, np.float64)
+    own = np.array(armature.matrix_basis, np.float64)
+    world = _still_world(armature)
     if _is_squeezed(own) or _is_squeezed(world):
         raise MotionError(f"'{armature.name}' is scaled to zero. Give it some scale and try again.")
     outside = world @ np.linalg.inv(own)
@@ -476,6 +476,14 @@ def _object_matrices(armature, channels):
         if is_flat(world[:, :3, :3]).any():
             raise MotionError(f"'{armature.name}' is scaled to zero on the way. Give it some scale and try again.")
     return world.reshape(-1, 4, 4), outside[None, :3, :3]
+
+
+def _still_world(thing) -> np.ndarray:
+    """The world matrix of an object that nothing animates, without Blender's evaluation, which may cost seconds."""
+    own = np.array(thing.matrix_basis, np.float64)
+    if thing.parent is None:
+        return own
+    return _still_world(thing.parent) @ np.array(thing.matrix_parent_inverse, np.float64) @ own
 
 
 def _is_squeezed(matrix) -> bool:
