@@ -54,13 +54,13 @@ def frame_limits(scene, frame_range: str, start: int, end: int) -> tuple[int, in
 
 
 def redraw_panels() -> None:
-    """Asks Blender to draw the sidebars again."""
+    """Asks Blender to draw the sidebars and the preferences again."""
+    places = {"VIEW_3D": "UI", "PREFERENCES": "WINDOW"}
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "UI":
-                        region.tag_redraw()
+            for region in area.regions:
+                if region.type == places.get(area.type):
+                    region.tag_redraw()
 
 
 def settle_panels() -> None:

@@ -56,9 +56,10 @@ class MotionVariationsPreferences(bpy.types.AddonPreferences):
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.prop(self, "engine")
-        if self.engine == "TORCH":
-            layout.prop(self, "python_path")
-            layout.prop(self, "device")
+        if self.engine != "TORCH":
+            return
+        layout.prop(self, "python_path")
+        layout.prop(self, "device")
         layout.operator("motion_variations.check_python", icon="CHECKMARK")
         if self.check_result:
             draw_sentence(layout, self.check_result, context.region.width, is_error=self.check_failed)
