@@ -136,6 +136,9 @@ def encode_and_resample(animator: Animator, picture: Path | None) -> None:
     time.sleep(0.5)
     animator.shot("resampled")
     if picture:
+        animator.blender.eval("bpy.context.scene.frame_set(bpy.context.scene.frame_end // 2)")
+        animator.blender.eval("with view3d(): bpy.ops.view3d.view_selected()")
+        time.sleep(2)
         x, y, width, height = animator.blender.region("VIEW_3D")
         animator.blender.shot(picture, (x, y, width, height))
     found = animator.facts()
