@@ -3,9 +3,11 @@
 The only package that touches F-curves, slots and `frame_set`, and the only one that knows Blender's versions: 4.2 has
 `action.fcurves` and no slots, 4.4 has slots and channelbags, 5.0 nothing else.
 
-    actions   which action and slot drive an armature; remembering and restoring what is shown
-    reading   keys, or evaluated frames where keys don't say all -> Reading
-    writing   a change -> a copy of the source action that does it
+    actions     which action and slot drive an armature; remembering and restoring what is shown
+    keys        the curves that pose an armature, and their values at the sampled frames
+    evaluation  whether keys say all, and Blender's own poses where they don't
+    reading     both -> Reading
+    writing     a change -> a copy of the source action that does it
 """
 
 from .actions import (  # noqa: F401

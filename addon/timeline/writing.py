@@ -13,7 +13,7 @@ from ..channels import channel_values, rotation_channel, turn_basis
 from ..curves import BEZIER, LINEAR, TIME_TOLERANCE
 from ..rewrite import plan_change
 from .actions import HAS_SLOTS, Block, curve_collection, find_slot
-from .reading import SAME_KEY, curve_values, key_values
+from .keys import SAME_KEY, curve_values, key_values
 
 STEP_S = 0.04  # how long writing keeps Blender between two steps
 BATCH_BONES, BATCH_VALUES = 16, 16_000  # whose values are computed together: at most so many bones, and rows of them

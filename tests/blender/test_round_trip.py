@@ -423,7 +423,8 @@ def test_slow_reading_can_be_left(timeline, monkeypatch):
     armature = stage.add_armature()
     animate(armature, frames=range(1, 25))
     before = stage.contents()
-    monkeypatch.setattr(stage.module("timeline.reading"), "STEP_S", 0.0)
+    for part in ("keys", "evaluation"):
+        monkeypatch.setattr(stage.module(f"timeline.{part}"), "STEP_S", 0.0)
     steps = timeline.read_steps(armature, keys_only=False)
     shares = [next(steps) for _ in range(60)]
     assert shares == sorted(shares) and 0 <= shares[0] < shares[-1] < 1
