@@ -19,6 +19,7 @@ import numpy as np
 
 from . import variation
 from .change import change_to_arrays
+from .encoding import encode_motion, load_model, reconstruction_change, reconstruction_figures
 from .engines import load_engine
 from .errors import UserError
 from .motion import arrays_to_motion
@@ -93,7 +94,7 @@ class Jobs:
                 "preferences, or choose the numpy engine."
             ) from None
         try:
-            return variation.load_model(self.checkpoint, self.engine, device)
+            return load_model(self.checkpoint, self.engine, device)
         except FileNotFoundError:
             raise UserError(f"There is no checkpoint {self.checkpoint}. Install the extension again.") from None
         except OSError as error:
@@ -151,7 +152,7 @@ class Jobs:
     def _reconstruct(self, message, report, send) -> tuple[dict, dict]:
         """The request `reconstruct`: the change from the source to what the model makes of it."""
         encoding = self._encoding(message, _digest(message), report)
-        return _figures(encoding), change_to_arrays(variation.reconstruction_change(encoding))
+        return _figures(encoding), change_to_arrays(reconstruction_change(encoding))
 
     def _resample(self, message, report, send) -> tuple[dict, dict]:
         """The request `resample`: one change for every seed."""
@@ -188,7 +189,7 @@ class Jobs:
             if motion.frames < MIN_FRAMES:
                 raise UserError(f"The motion has {motion.frames} frame; {MIN_FRAMES} or more are needed.")
             self._encodings[digest] = self._within_memory(
-                lambda: variation.encode_motion(self.model(), motion, report), report
+                lambda: encode_motion(self.model(), motion, report), report
             )
             self._forget()
         self._encodings.move_to_end(digest)
@@ -228,7 +229,7 @@ def _is_out_of_memory(error) -> bool:
 
 def _figures(encoding) -> dict:
     """What the panel says of an encoding."""
-    figures = variation.reconstruction_figures(encoding)
+    figures = reconstruction_figures(encoding)
     known = {name: figures.pop(name) for name in RECONSTRUCTION_FIGURES}
     return {**figures, "duration_s": (encoding.motion.frames - 1) / encoding.motion.fps, "reconstruction": known}
 

@@ -51,15 +51,16 @@ def recorded(tree):
 
 def product_limit(motion, variations: int) -> tuple[float, float]:
     """Seconds and GFLOP of the matrix products in one encoding and so many variations, run alone."""
+    encoder = importlib.import_module(f"{session.EXTENSION}.backend.encoding")
     variation = importlib.import_module(f"{session.EXTENSION}.backend.variation")
     jobs = importlib.import_module(f"{session.EXTENSION}.backend.jobs")
-    model = variation.load_model(jobs.SHIPPED_CHECKPOINT, "numpy")
+    model = encoder.load_model(jobs.SHIPPED_CHECKPOINT, "numpy")
     model = dataclasses.replace(model, parameters=recorded(model.parameters))
     Recorded.shapes.clear()
-    encoding = variation.encode_motion(model, motion, ignore)
+    encoding = encoder.encode_motion(model, motion, ignore)
     for seed in range(variations):
         latents = variation.new_latents(model, encoding, "PHRASES", np.random.default_rng(seed))
-        variation.decode_pose(model, encoding, latents)
+        encoder.decode_pose(model, encoding, latents)
     seconds = flops = 0.0
     for (left, right), count in Recorded.shapes.items():
         a, b = np.ones(left, np.float32), np.ones(right, np.float32)

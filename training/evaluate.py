@@ -9,7 +9,8 @@ import json
 import time
 from pathlib import Path
 
-from backend.variation import LEVELS, load_model
+from backend.encoding import load_model
+from backend.variation import LEVELS
 
 from .baselines import MOST_CHUNKS
 from .held_out import MOST_CLIPS, reconstruction_rows

@@ -86,7 +86,8 @@ def export(run: Path, data: Path, out: Path, version: str, card: str):
     arrays = unflatten({name: value.numpy() for name, value in flatten(parameters).items()})
     save_checkpoint(out, Checkpoint(config, arrays, statistics, version, card))
     print(
-        f"{out}: {out.stat().st_size / 1e6:.2f} MB, step {state['step']}, {state['frames_seen'] / 1e6:.1f} M frames seen"
+        f"{out}: {out.stat().st_size / 1e6:.2f} MB, step {state['step']}, "
+        f"{state['frames_seen'] / 1e6:.1f} M frames seen"
     )
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 
 from backend.change import apply_change
+from backend.encoding import Encoding, Model, encode_motion, reconstruction_change
 from backend.engines import to_numpy
 from backend.features import MODEL_FPS, pose_positions
 from backend.motion import Motion
 from backend.rotations import matrix_to_quaternion, quaternion_multiply, quaternion_rotate, yaw_to_quaternion
 from backend.skeleton import skeleton_height
-from backend.variation import Encoding, Model, encode_motion, reconstruction_change
 
 from . import baselines, metrics
 from .store import ClipStore, clip_motion

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.change import apply_change
+from backend.encoding import Encoding, Model, decode_pose, encode_motion
 from backend.rotations import matrix_angle, quaternion_angle, quaternion_rotate, yaw_to_quaternion
 from backend.variation import (
     LEVELS,
     SPREADS,
-    Encoding,
-    Model,
     VariationSettings,
-    decode_pose,
-    encode_motion,
     vary,
 )
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from backend.encoding import Model
 from backend.engines import load_engine
 from backend.features import MODEL_FPS, motion_features, reference_pose, source_slides, structure_arrays
 from backend.model import Level, ModelConfig, initial_parameters
@@ -16,7 +17,7 @@ from backend.rotations import (
     yaw_to_quaternion,
 )
 from backend.skeleton import Skeleton
-from backend.variation import Model, level_name
+from backend.variation import level_name
 
 # pelvis, spine, head, left thigh, shin, foot, right thigh, shin, foot, left arm, forearm, right arm, forearm
 PARENTS = np.array([-1, 0, 1, 0, 3, 4, 0, 6, 7, 1, 9, 1, 11])

@@ -1,0 +1,265 @@
+"""A source as the model sees it: encode, decode, and what the difference of two decoded clips means for the source."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .change import Change, changed_positions
+from .checkpoint import load_checkpoint
+from .engines import load_engine, to_numpy
+from .features import (
+    JOINT_INPUTS,
+    MODEL_FPS,
+    ROOT_SCALE,
+    Reference,
+    columns,
+    motion_features,
+    pose_from_outputs,
+    pose_positions,
+    reference_pose,
+    source_slides,
+    structure_arrays,
+)
+from .model import ModelConfig, decode, embed_skeleton, encode
+from .motion import Motion, joint_positions, resample_motion
+from .rotations import matrix_angle, matrix_to_rotvec, quaternion_rotate, sixd_to_matrix, yaw_to_quaternion
+from .skeleton import parent_rows
+
+REPORT_MM = 1700.0  # the field gives joint errors in mm of a body of 1.7 m
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded checkpoint on an engine.
+
+    Attributes:
+        engine: module. device: the engine's own name of it; device_words: for people.
+        parameters: nested dict of the engine's arrays. config, statistics, version: see `checkpoint.Checkpoint`.
+    """
+
+    engine: object
+    device: object
+    device_words: str
+    parameters: dict
+    config: ModelConfig
+    statistics: dict[str, np.ndarray]
+    version: str
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A source as the model sees it.
+
+    Attributes:
+        motion: the source. reference: its reference pose. frames: rows at MODEL_FPS before padding to whole chunks.
+        structure, adapters: of the engine, with a batch axis of 1. heading: `[T30]` radians, world.
+        latents: posterior means, a tuple over the levels of `[1, N, Z]` and `[1, Z]`, numpy.
+        source_matrices: `[T30, J, 3, 3]` the source's changes from the reference, heading frame.
+        decoded: the reconstruction (see `decode_pose`).
+    """
+
+    motion: Motion
+    reference: Reference
+    frames: int
+    structure: dict
+    adapters: dict
+    heading: np.ndarray
+    latents: tuple
+    source_matrices: np.ndarray
+    source_slides: np.ndarray
+    decoded: dict
+
+
+def load_model(path, engine_name: str, device=None) -> Model:
+    """The checkpoint at `path` on an engine.
+
+    Raises:
+        FileNotFoundError, ValueError: see `checkpoint.load_checkpoint`. ImportError: the engine isn't installed.
+    """
+    engine = load_engine(engine_name)
+    device, words = engine.choose_device(device)
+    checkpoint = load_checkpoint(path)
+
+    def move(tree):
+        return {
+            name: move(value) if isinstance(value, dict) else engine.from_numpy(value, device)
+            for name, value in tree.items()
+        }
+
+    return Model(
+        engine, device, words, move(checkpoint.parameters), checkpoint.config, checkpoint.statistics, checkpoint.version
+    )
+
+
+def encode_motion(model: Model, motion: Motion, report) -> Encoding:
+    """The source's latents and its reconstruction.
+
+    Args:
+        report: called with (fraction, text) between the steps; what it raises ends the work.
+    """
+    report(0.05, "Reading the motion")
+    slow = resample_motion(motion, MODEL_FPS)
+    reference = reference_pose(slow)
+    frames = slow.frames
+    chunk = model.config.chunk
+    rows = np.minimum(np.arange(-(-frames // chunk) * chunk), frames - 1)
+    parents = motion.skeleton.parents
+    structure = structure_arrays(parents, reference.offsets, reference.slides)
+    rotations = slow.rotations[rows].astype(np.float32)
+    roots = (slow.root_positions[rows] / reference.height_m).astype(np.float32)
+    slides = source_slides(slow, reference)[rows].astype(np.float32) if reference.slides.any() else None
+    joints, root, heading = motion_features(
+        rotations, roots, reference.rotations.astype(np.float32), structure, slides, reference.root_height
+    )
+
+    def move(array):
+        return model.engine.from_numpy(np.asarray(array)[None], model.device)
+
+    on_device = {name: move(array) for name, array in structure.items()}
+    tick = block_ticker(report, 0.1, 0.9, model.config, "Encoding")
+    adapters = embed_skeleton(model.parameters, model.config, on_device)
+    posteriors = encode(
+        model.parameters,
+        model.config,
+        adapters,
+        move(joints.astype(np.float32)),
+        move(root.astype(np.float32)),
+        on_device["mask"],
+        tick=tick,
+    )
+    latents = tuple(model.engine.to_numpy(mean) for mean, _ in posteriors)
+    encoding = Encoding(
+        motion=motion,
+        reference=reference,
+        frames=frames,
+        structure=on_device,
+        adapters=adapters,
+        heading=np.unwrap(heading[:frames].astype(np.float64)),
+        latents=latents,
+        source_matrices=sixd_to_matrix(joints[:frames, :, columns(JOINT_INPUTS, "rotation")]),
+        source_slides=joints[:frames, :, columns(JOINT_INPUTS, "slide")],
+        decoded={},
+    )
+    return replace(encoding, decoded=decode_pose(model, encoding, latents, tick))
+
+
+def decode_pose(model: Model, encoding: Encoding, latents, tick=None) -> dict[str, np.ndarray]:
+    """Decoded latents as numpy arrays of the clip's rows at MODEL_FPS.
+
+    Returns:
+        matrices `[T30, J, 3, 3]` and slides `[T30, J, 3]`, heading frame; root `[T30, 4]`: height, velocity,
+        turn rate, in heights and radians a second.
+    """
+    latents = tuple(model.engine.from_numpy(np.asarray(latent, np.float32), model.device) for latent in latents)
+    outputs, root = decode(model.parameters, model.config, encoding.adapters, latents, tick=tick)
+    matrices, slides = pose_from_outputs(outputs, encoding.structure)
+    arrays = {"matrices": matrices, "slides": slides, "root": root}
+    arrays = {name: model.engine.to_numpy(array)[0, : encoding.frames] for name, array in arrays.items()}
+    arrays["root"] = arrays["root"] / np.array(ROOT_SCALE, np.float32)
+    return arrays
+
+
+def reconstruction_figures(encoding: Encoding) -> dict[str, float]:
+    """How well the model knows this motion: joint error (against the root) and rotation errors, means over joints."""
+    structure = {name: to_numpy(encoding.structure[name])[0] for name in ("parent", "ancestors", "offsets")}
+    decoded = encoding.decoded
+    made = pose_positions(decoded["matrices"], decoded["slides"], structure)
+    source = pose_positions(encoding.source_matrices, encoding.source_slides, structure)
+    error = float(np.linalg.norm(made - source, axis=-1).mean())
+    rows = parent_rows(encoding.motion.skeleton.parents)
+    world = matrix_angle(decoded["matrices"], encoding.source_matrices)
+    local = matrix_angle(
+        np.swapaxes(decoded["matrices"][:, rows], -1, -2) @ decoded["matrices"],
+        np.swapaxes(encoding.source_matrices[:, rows], -1, -2) @ encoding.source_matrices,
+    )
+    local[:, 0] = world[:, 0]
+    return {
+        "frames": encoding.motion.frames,
+        "joints": encoding.motion.rotations.shape[1],
+        "fps": encoding.motion.fps,
+        "chunks": encoding.latents[0].shape[1],
+        "height_m": encoding.reference.height_m,
+        "joint_heights": error,
+        "joint_mm": error * REPORT_MM,
+        "rotation_world_deg": float(np.degrees(world.mean())),
+        "rotation_local_deg": float(np.degrees(local.mean())),
+    }
+
+
+def reconstruction_change(encoding: Encoding) -> Change:
+    """The change from the source to what the model makes of it; the root's path stays."""
+    decoded = encoding.decoded
+    turns = matrix_to_rotvec(decoded["matrices"] @ np.swapaxes(encoding.source_matrices, -1, -2))
+    rotation = to_source_rows(encoding, heading_to_world(encoding, turns), 0.0)
+    slides = (
+        to_source_rows(encoding, heading_to_world(encoding, decoded["slides"] - encoding.source_slides), 0.0)
+        * encoding.reference.height_m
+    )
+    root = np.zeros((encoding.motion.frames, 3))
+    return change_with_slides(encoding, rotation, root, slides)
+
+
+def block_ticker(report, low: float, high: float, config: ModelConfig, text: str):
+    """A callback for every block of the model, which reports from `low` to `high`."""
+    total = sum(level.encoder_depth + level.decoder_depth for level in config.levels)
+    done = [0]
+
+    def tick():
+        done[0] += 1
+        report(low + (high - low) * min(done[0] / total, 1.0), text)
+
+    return tick
+
+
+def heading_to_world(encoding: Encoding, vectors) -> np.ndarray:
+    """Vectors `[T30, J, 3]` from the heading frame to world axes."""
+    return quaternion_rotate(yaw_to_quaternion(encoding.heading)[:, None], vectors.astype(np.float64))
+
+
+def to_source_rows(encoding: Encoding, values, sigma_s: float) -> np.ndarray:
+    """Values `[T30, ...]` at the source's rows, low-passed by a Gaussian of `sigma_s` seconds (linear where it is 0).
+
+    The Gaussian is evaluated at the source's own times, so that a higher rate gets a smooth curve and no corners.
+    """
+    motion = encoding.motion
+    times = np.arange(motion.frames) * (MODEL_FPS / motion.fps)
+    flat = values.reshape(len(values), -1)
+    sigma = sigma_s * MODEL_FPS
+    reach = max(int(np.ceil(3 * sigma)), 1)
+    base = np.round(times).astype(np.int64) if sigma else np.floor(times).astype(np.int64)
+    taps = np.arange(-reach, reach + 1)
+    distance = taps[None] + (base - times)[:, None]
+    weights = np.exp(-0.5 * (distance / sigma) ** 2) if sigma else np.maximum(1 - np.abs(distance), 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    out = np.zeros((len(times), flat.shape[1]))
+    for column, tap in enumerate(taps):
+        out += weights[:, column, None] * flat[np.clip(base + tap, 0, len(flat) - 1)]
+    return out.reshape(len(times), *values.shape[1:])
+
+
+def change_with_slides(encoding: Encoding, rotation, root, slides) -> Change:
+    """The change, with the places of sliding joints: carried by what they hang on, plus their own slide `[T, J, 3]`."""
+    joints = np.flatnonzero(encoding.reference.slides)
+    none = Change(
+        rotation.astype(np.float32),
+        root.astype(np.float32),
+        np.zeros(0, np.int32),
+        np.zeros((len(root), 0, 3), np.float32),
+    )
+    if not len(joints):
+        return none
+    motion = encoding.motion
+    positions = joint_positions(motion)
+    carried = changed_positions(motion.skeleton.parents, positions, none)
+    # A slide moves what hangs on it too, sliding joints among them; their own places are then further along.
+    moved = carried - positions + _tree_sums(motion.skeleton.parents, slides)
+    return replace(none, slide_joints=joints.astype(np.int32), slide=moved[:, joints].astype(np.float32))
+
+
+def _tree_sums(parents, values) -> np.ndarray:
+    """The sum of `values [T, J, 3]` over each joint and its ancestors."""
+    sums = np.array(values, dtype=np.float64)
+    for joint, parent in enumerate(parents):
+        if parent >= 0:
+            sums[:, joint] += sums[:, parent]
+    return sums
