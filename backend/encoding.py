@@ -189,12 +189,12 @@ def reconstruction_figures(encoding: Encoding) -> dict[str, float]:
 def reconstruction_change(encoding: Encoding) -> Change:
     """The change from the source to what the model makes of it; the root's path stays."""
     decoded = encoding.decoded
-    turns = matrix_to_rotvec(decoded["matrices"] @ np.swapaxes(encoding.source_matrices, -1, -2))
-    rotation = to_source_rows(encoding, heading_to_world(encoding, turns), 0.0)
-    slides = (
-        to_source_rows(encoding, heading_to_world(encoding, decoded["slides"] - encoding.source_slides), 0.0)
-        * encoding.reference.height_m
-    )
+    turns = decoded["matrices"] @ np.swapaxes(encoding.source_matrices, -1, -2)
+    rotation = to_source_rows(encoding, heading_to_world(encoding, matrix_to_rotvec(turns)), 0.0)
+    # The source's own slides turn with the parents that carry them; what is added makes the decoded ones of them.
+    carried = turns[:, parent_rows(encoding.motion.skeleton.parents)] @ encoding.source_slides[..., None]
+    slides = to_source_rows(encoding, heading_to_world(encoding, decoded["slides"] - carried[..., 0]), 0.0)
+    slides = slides * encoding.reference.height_m
     root = np.zeros((encoding.motion.frames, 3))
     return change_with_slides(encoding, rotation, root, slides)
 

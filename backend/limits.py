@@ -3,28 +3,39 @@
 import numpy as np
 
 from .motion import Motion
-from .rotations import quaternion_conjugate, quaternion_multiply, quaternion_to_rotvec, rotvec_to_quaternion
+from .rotations import (
+    quaternion_conjugate,
+    quaternion_multiply,
+    quaternion_rotate,
+    quaternion_to_rotvec,
+    rotvec_to_quaternion,
+)
 from .skeleton import parent_rows, tree_depths
 
 MARGIN_RAD = np.radians(9.0)  # past the source's own range, at strength 1
 RANGE_SHARE = 0.25  # and this share of the range
 
 
-def limit_joints(motion: Motion, rotation, strength: float) -> np.ndarray:
+def limit_joints(motion: Motion, rotation, strength: float, axes) -> np.ndarray:
     """The change `[T, J, 3]` (rotation vectors, world) held so that no joint goes far past the source's own range.
 
-    The range is a box around the joint's mean turn against its parent, in rotation vectors of the parent's axes; the
-    root is free. A turn that leaves the box by more than the margin is bent back softly, so that no corner appears in
-    time.
+    The range is a box around the joint's turn against its parent in the middle of the clip; the root is free. A turn
+    that leaves the box by more than the margin is bent back softly, so that no corner appears in time.
+
+    Args:
+        axes: `[J, 4]` world rotations of the reference pose: the boxes lie along the world axes in that pose, so that
+        the axes of bones don't matter.
     """
     parents = motion.skeleton.parents
     rows = parent_rows(parents)
     source = quaternion_multiply(quaternion_conjugate(motion.rotations[:, rows]), motion.rotations)
     middle = source[len(source) // 2]
     own = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * source, source))
+    own = quaternion_rotate(axes, own)
     turned = quaternion_multiply(rotvec_to_quaternion(rotation), motion.rotations)
     local = quaternion_multiply(quaternion_conjugate(turned[:, rows]), turned)
     new = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * local, local))
+    new = quaternion_rotate(axes, new)
     low, high = own.min(axis=0), own.max(axis=0)
     margin = (MARGIN_RAD + RANGE_SHARE * (high - low)) * max(strength, 1.0)
     held = _soften(new, low, high, margin)
@@ -36,7 +47,8 @@ def limit_joints(motion: Motion, rotation, strength: float) -> np.ndarray:
     if not wrong.any():
         return rotation
     local[:, wrong] = quaternion_multiply(
-        np.broadcast_to(middle[wrong], local[:, wrong].shape), rotvec_to_quaternion(held[:, wrong])
+        np.broadcast_to(middle[wrong], local[:, wrong].shape),
+        rotvec_to_quaternion(quaternion_rotate(quaternion_conjugate(axes[wrong]), held[:, wrong])),
     )
     world = turned.copy()
     depths = tree_depths(parents)

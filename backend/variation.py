@@ -96,7 +96,7 @@ def vary(
         if not selected[0]:
             path = 0 * path
         slides = slides * np.asarray(selected)[:, None]
-    rotation = limit_joints(encoding.motion, rotation, settings.strength)
+    rotation = limit_joints(encoding.motion, rotation, settings.strength, encoding.reference.rotations)
     change = change_with_slides(encoding, rotation, path, slides)
     report(0.75, "Keeping contacts")
     if settings.contacts:
