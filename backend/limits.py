@@ -12,35 +12,34 @@ from .rotations import (
 )
 from .skeleton import parent_rows, tree_depths
 
-MARGIN_RAD = np.radians(9.0)  # past the source's own range, at strength 1
-RANGE_SHARE = 0.25  # and this share of the range
+MARGIN_RAD = np.radians(3.0)  # past the source's own range
+RANGE_SHARE = 0.35  # and this share of the range, so that what is nearly still stays nearly still
 
 
-def limit_joints(motion: Motion, rotation, strength: float, axes) -> np.ndarray:
+def limit_joints(motion: Motion, rotation, axes, heading) -> np.ndarray:
     """The change `[T, J, 3]` (rotation vectors, world) held so that no joint goes far past the source's own range.
 
-    The range is a box around the joint's turn against its parent in the middle of the clip; the root is free. A turn
-    that leaves the box by more than the margin is bent back softly, so that no corner appears in time.
+    The range is a box around the joint's turn against its parent in the middle of the clip, the root's against the
+    heading. A turn that leaves the box by more than the margin is bent back softly, so that no corner appears in time.
 
     Args:
         axes: `[J, 4]` world rotations of the reference pose: the boxes lie along the world axes in that pose, so that
-        the axes of bones don't matter.
+        the axes of bones don't matter. heading: `[T, 4]` how the body faces.
     """
     parents = motion.skeleton.parents
     rows = parent_rows(parents)
-    source = quaternion_multiply(quaternion_conjugate(motion.rotations[:, rows]), motion.rotations)
+    source = _against_carrier(motion.rotations, rows, heading)
     middle = source[len(source) // 2]
     own = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * source, source))
     own = quaternion_rotate(axes, own)
     turned = quaternion_multiply(rotvec_to_quaternion(rotation), motion.rotations)
-    local = quaternion_multiply(quaternion_conjugate(turned[:, rows]), turned)
+    local = _against_carrier(turned, rows, heading)
     new = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * local, local))
     new = quaternion_rotate(axes, new)
     low, high = own.min(axis=0), own.max(axis=0)
-    margin = (MARGIN_RAD + RANGE_SHARE * (high - low)) * max(strength, 1.0)
+    margin = MARGIN_RAD + RANGE_SHARE * (high - low)
     held = _soften(new, low, high, margin)
     wrong = np.abs(held - new).max(axis=(0, 2)) > 1e-6
-    wrong[0] = False
     # Near half a turn rotation vectors jump; such joints (a wheel, a spinning hand) have no box.
     wrong &= np.linalg.norm(own, axis=-1).max(axis=0) < 2.5
     wrong &= np.linalg.norm(new, axis=-1).max(axis=0) < 2.8
@@ -51,11 +50,19 @@ def limit_joints(motion: Motion, rotation, strength: float, axes) -> np.ndarray:
         rotvec_to_quaternion(quaternion_rotate(quaternion_conjugate(axes[wrong]), held[:, wrong])),
     )
     world = turned.copy()
+    world[:, 0] = quaternion_multiply(heading, local[:, 0])
     depths = tree_depths(parents)
     for depth in range(1, int(depths.max()) + 1):
         layer = depths == depth
         world[:, layer] = quaternion_multiply(world[:, parents[layer]], local[:, layer])
     return quaternion_to_rotvec(quaternion_multiply(world, quaternion_conjugate(motion.rotations)))
+
+
+def _against_carrier(rotations, rows, heading) -> np.ndarray:
+    """World rotations `[T, J, 4]` against the parent's, the root's against the heading."""
+    carriers = rotations[:, rows].copy()
+    carriers[:, 0] = heading
+    return quaternion_multiply(quaternion_conjugate(carriers), rotations)
 
 
 def _soften(values, low, high, margin) -> np.ndarray:

@@ -39,6 +39,12 @@ def joint_positions(motion: Motion) -> np.ndarray:
     return rigid_positions(motion.skeleton, motion.root_positions, motion.rotations)
 
 
+def position_jerk(positions) -> np.ndarray:
+    """Jerk as FlowMDM has it, `[T - 3]`: third difference a frame of positions `[T, J, 3]`, summed over x, y and z
+    without sign, the largest over joints. Row t is of frames t to t + 3."""
+    return np.abs(np.diff(positions, 3, axis=0)).sum(axis=-1).max(axis=-1)
+
+
 def slice_motion(motion: Motion, start: int, stop: int) -> Motion:
     """Rows `start` to `stop - 1`."""
     positions = None if motion.positions is None else motion.positions[start:stop]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .change import Change
+from .change import Change, apply_change, scale_change
 from .contacts import find_contacts, keep_contacts
 from .encoding import Encoding, Model, block_ticker, change_with_slides, decode_pose, heading_to_world, to_source_rows
 from .features import MODEL_FPS
 from .limits import limit_joints
-from .motion import Motion, joint_positions
+from .motion import Motion, joint_positions, position_jerk
 from .rotations import (
     matrix_to_rotvec,
     quaternion_multiply,
@@ -28,6 +28,8 @@ LEVELS = ("WHOLE", "PHRASES", "DETAIL")
 BAND_S = {"WHOLE": 6 / MODEL_FPS, "PHRASES": 4 / MODEL_FPS, "DETAIL": 1.5 / MODEL_FPS}  # sigma of the change's low pass
 DETAIL_FLOOR_S = 6 / MODEL_FPS  # what is slower than this is not detail
 EASE_S = 0.45  # over which the change fades in from a pin
+TEMPOS = (1.0, 1.6, 2.5, 4.0)  # factors on these times, tried until the variation's mean jerk over the source's
+JERK_SHARE = 1.1  # is at most this
 # How far new latents go at strength 1, in standard deviations of what the training set shows: of the clip's latent, of
 # what is common to a clip's chunks, of what is a chunk's own.
 SPREADS = {"WHOLE": (2.0, 0.5, 0.0), "PHRASES": (0.0, 0.0, 1.0), "DETAIL": (0.0, 0.0, 1.5)}
@@ -68,48 +70,81 @@ def vary(
     """
     if settings.level not in LEVELS:
         raise ValueError(f"There is no level '{settings.level}'; choose one of {', '.join(LEVELS)}.")
-    weight = settings.strength * pin_weight(encoding.motion, settings, pinned)
-    if not weight.any():
+    if settings.strength == 0:
         return _no_change(encoding)
     latents = new_latents(model, encoding, settings.level, np.random.default_rng(seed))
     decoded = decode_pose(model, encoding, latents, block_ticker(report, 0.0, 0.6, model.config, "Decoding"))
     report(0.6, "Laying the change on the source")
-    height = encoding.reference.height_m
-    base = encoding.decoded
-    turns = matrix_to_rotvec(decoded["matrices"] @ np.swapaxes(base["matrices"], -1, -2))
-    slides = decoded["slides"] - base["slides"]
-    root = decoded["root"] - base["root"]
-    band = BAND_S[settings.level]
-    rotation = to_source_rows(encoding, heading_to_world(encoding, turns), band)
-    slides = to_source_rows(encoding, heading_to_world(encoding, slides), band) * height
-    lift = to_source_rows(encoding, root[:, :1], band)[:, 0] * height
-    if settings.level == "DETAIL":
-        rotation = rotation - to_source_rows(encoding, heading_to_world(encoding, turns), DETAIL_FLOOR_S)
-        slides, lift = 0 * slides, 0 * lift
-    rotation, slides = rotation * weight[:, None, None], slides * weight[:, None, None]
-    path = np.zeros((encoding.motion.frames, 3))
-    path[:, 2] = lift * weight
-    if not settings.keep_root_path and settings.level != "DETAIL":
-        rotation, path = _change_path(encoding, root, rotation, path, weight)
-    if selected is not None:
-        rotation = _only_selected(encoding.motion.skeleton.parents, rotation, selected)
-        if not selected[0]:
-            path = 0 * path
-        slides = slides * np.asarray(selected)[:, None]
-    rotation = limit_joints(encoding.motion, rotation, settings.strength, encoding.reference.rotations)
-    change = change_with_slides(encoding, rotation, path, slides)
+    free = np.ones(encoding.motion.rotations.shape[1], bool) if selected is None else np.asarray(selected, bool)
+    change, weight = _calm_change(encoding, decoded, settings, free, pinned)
+    change = scale_change(change, settings.strength)
     report(0.75, "Keeping contacts")
-    if settings.contacts:
+    if settings.contacts and weight.any():
+        motion = encoding.motion
         contacts = find_contacts(
-            joint_positions(encoding.motion), encoding.motion.fps, height, encoding.motion.skeleton.parents
+            joint_positions(motion), motion.fps, encoding.reference.height_m, motion.skeleton.parents
         )
-        free = np.ones(rotation.shape[1], bool) if selected is None else np.asarray(selected, bool)
         level = not settings.keep_root_path
-        change = keep_contacts(encoding.motion, change, contacts, free, weight, (level, level, True))
+        change = keep_contacts(motion, change, contacts, free, weight, (level, level, True))
     for array in (change.rotation, change.root, change.slide):
         array[weight == 0] = 0  # what stays, stays to the last bit
     report(1.0, "Done")
     return change
+
+
+def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned):
+    """The change at strength 1, as quick as the source allows: the first of TEMPOS that doesn't make it jerky.
+
+    A smooth, slow clip takes a slow change; on one that has snap of its own a quick one doesn't show.
+
+    Returns:
+        the change, and the weight `[T]` of what may change.
+    """
+    motion = encoding.motion
+    own = _mean_jerk(motion)
+    for tempo in TEMPOS:
+        weight = pin_weight(motion, settings, pinned, EASE_S * tempo)
+        change = _unit_change(encoding, decoded, settings, free, weight, tempo)
+        if _mean_jerk(apply_change(motion, change)) <= JERK_SHARE * own:
+            break
+    return change, weight
+
+
+def _mean_jerk(motion: Motion) -> float:
+    """Of the joints' positions at about MODEL_FPS, so that noise at higher rates hides nothing."""
+    jerk = position_jerk(joint_positions(motion)[:: max(round(motion.fps / MODEL_FPS), 1)])
+    return float(jerk.mean()) if len(jerk) else 0.0
+
+
+def _unit_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, weight, tempo: float) -> Change:
+    """What two decoded clips differ by, as a change of the source at strength 1, before contacts.
+
+    Args:
+        free: `[J]` bool. weight: `[T]`. tempo: factor on the widths of the low pass.
+    """
+    height, base = encoding.reference.height_m, encoding.decoded
+    band = BAND_S[settings.level] * tempo
+    turns = matrix_to_rotvec(decoded["matrices"] @ np.swapaxes(base["matrices"], -1, -2))
+    turns = heading_to_world(encoding, turns)
+    slides = heading_to_world(encoding, decoded["slides"] - base["slides"])
+    root = decoded["root"] - base["root"]
+    rotation = to_source_rows(encoding, turns, band)
+    slides = to_source_rows(encoding, slides, band) * height
+    lift = to_source_rows(encoding, root[:, :1], band)[:, 0] * height
+    if settings.level == "DETAIL":
+        rotation = rotation - to_source_rows(encoding, turns, DETAIL_FLOOR_S * tempo)
+        slides, lift = 0 * slides, 0 * lift
+    rotation, slides = rotation * weight[:, None, None], slides * (weight[:, None, None] * free[:, None])
+    path = np.zeros((encoding.motion.frames, 3))
+    if not free.all():
+        rotation = _only_selected(encoding.motion.skeleton.parents, rotation, free)
+    heading = yaw_to_quaternion(to_source_rows(encoding, encoding.heading[:, None], 0.0)[:, 0])
+    rotation = limit_joints(encoding.motion, rotation, encoding.reference.rotations, heading)
+    if free[0]:
+        path[:, 2] = lift * weight
+        if not settings.keep_root_path and settings.level != "DETAIL":
+            rotation, path = _change_path(encoding, root, rotation, path, weight)
+    return change_with_slides(encoding, rotation, path, slides)
 
 
 def _no_change(encoding: Encoding) -> Change:
@@ -153,8 +188,8 @@ def _moved_windows(statistics, index: int, latents, level: str, rng) -> np.ndarr
     return latents + shift_spread * shift + chunk_spread * own
 
 
-def pin_weight(motion: Motion, settings: VariationSettings, pinned=None) -> np.ndarray:
-    """How much of the change each row takes, `[T]` from 0 at what stays to 1, eased over EASE_S seconds."""
+def pin_weight(motion: Motion, settings: VariationSettings, pinned=None, ease_s: float = EASE_S) -> np.ndarray:
+    """How much of the change each row takes, `[T]` from 0 at what stays to 1, eased over `ease_s` seconds."""
     frames = motion.frames
     start = 0 if settings.start is None else max(settings.start, 0)
     stop = frames if settings.stop is None else min(settings.stop, frames)
@@ -173,7 +208,7 @@ def pin_weight(motion: Motion, settings: VariationSettings, pinned=None) -> np.n
         np.abs(np.arange(frames) - rows[np.maximum(after - 1, 0)]),
     )
     # Never longer than a third of the free stretch, so that short clips change at all.
-    ease = max(min(EASE_S * motion.fps, (stop - start) / 3), 1.0)
+    ease = max(min(ease_s * motion.fps, (stop - start) / 3), 1.0)
     t = np.clip(distance / ease, 0, 1)
     return t**3 * (t * (6 * t - 15) + 10)
 

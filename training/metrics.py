@@ -8,7 +8,7 @@ acceleration, windows) is measured at 30 fps. Every figure of a variation belong
 import numpy as np
 
 from backend.contacts import find_contacts
-from backend.motion import Motion, joint_positions, resample_motion, slice_motion
+from backend.motion import Motion, joint_positions, position_jerk, resample_motion, slice_motion
 from backend.rotations import (
     matrix_to_sixd,
     quaternion_angle,
@@ -95,9 +95,8 @@ def acceleration_error_mm(source: Motion, other: Motion) -> float:
 
 
 def jerk_curve(motion: Motion) -> np.ndarray:
-    """Jerk as FlowMDM has it, `[T - 3]`: third difference of joint positions per frame, summed over x, y and z without
-    sign, the largest over joints; metres at 1.7 m and 30 fps. Row t is of frames t to t + 3."""
-    return np.abs(np.diff(report_positions(motion), 3, axis=0)).sum(axis=-1).max(axis=-1)
+    """`motion.position_jerk` in metres at 1.7 m and 30 fps, `[T - 3]`."""
+    return position_jerk(report_positions(motion))
 
 
 def jerk_ratios(source: Motion, other: Motion) -> tuple[float, float]:
