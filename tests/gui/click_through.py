@@ -19,8 +19,9 @@ PACKAGE = "bl_ext.user_default.motion_variations"
 SCREEN = "1600x1120"
 LONG_FRAMES = 1000
 CANCEL_LIMIT_S = 0.5
-WAITING_LIMIT_S = 0.5  # for an event, on a machine that also draws the window in software
+WAITING_LIMIT_S = 2.0  # for an event, on a busy machine that also draws the window in software; 0.3 on an idle one
 SETUP = f"""
+NAME = "Walker"
 import addon_utils, sys
 import importlib
 addon_utils.enable("io_anim_bvh", default_set=True)
@@ -60,7 +61,8 @@ class Animator:
         self.blender.eval("bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)")
         self.blender.eval(
             f"bpy.ops.import_anim.bvh(filepath={str(clip)!r}, global_scale=0.01, update_scene_fps=True, "
-            "update_scene_duration=True)\nNAME = bpy.context.object.name\n"
+            "update_scene_duration=True)\nbpy.context.object.name = NAME\n"
+            "bpy.context.object.animation_data.action.name = 'walk'"
         )
         if frames:
             self.blender.eval(REPEAT.replace("FRAMES", str(frames)))
@@ -89,10 +91,15 @@ class Animator:
                 raise SystemExit(f"This didn't come: {condition}. Last seen: {found}")
             time.sleep(0.01)
 
-    def choose(self, words: str, condition) -> None:
+    def below(self, first: str, second: str) -> tuple[float, float]:
+        """The place under two lines of a list; for a line whose words can't be read."""
+        (x, y), (_, next_y) = self.find(first), self.find(second)
+        return x, 2 * next_y - y
+
+    def choose(self, words: str, condition, place=None) -> None:
         """Presses until it has had its effect; a window that is drawn in software now and then misses a click."""
         for last in (False, False, True):
-            self.press(words)
+            self.press(words, place)
             end = time.monotonic() + 3
             while time.monotonic() < end:
                 if condition(self.facts()):
@@ -136,7 +143,7 @@ def encode_and_resample(animator: Animator, picture: Path | None) -> None:
     time.sleep(0.5)
     animator.shot("resampled")
     if picture:
-        animator.blender.eval("bpy.context.scene.frame_set(bpy.context.scene.frame_end // 2)")
+        animator.blender.eval("bpy.context.scene.frame_set(50)")
         animator.blender.eval("with view3d(): bpy.ops.view3d.view_selected()")
         time.sleep(2)
         x, y, width, height = animator.blender.region("VIEW_3D")
@@ -163,7 +170,8 @@ def look_through(animator: Animator) -> None:
     animator.wait(lambda now: now["action"] == f"{source} var 03", 5)
     animator.blender.key("Up", "Up", "Up")
     animator.wait(lambda now: now["action"] == source, 5)
-    animator.choose("var 03", lambda now: now["action"] == f"{source} var 03")
+    third = animator.below("var 01", "var 02")
+    animator.choose("var 03", lambda now: now["action"] == f"{source} var 03", third)
     animator.shot("shown")
     print("  clicks and arrow keys show source and variations")
     animator.choose("Accept", lambda now: now["rows"] == found["rows"][:3])
