@@ -132,8 +132,9 @@ def parameter_shapes(config: ModelConfig) -> dict:
             }
             decoder |= {
                 "expand": (level.coefficients * width, width),
-                "hidden_latent": (width,),
             }
+        if index == 0:
+            decoder["hidden_latent"] = (width,)
         shapes["encoder"][str(index)] = encoder
         shapes["decoder"][str(index)] = decoder
     return shapes
