@@ -114,7 +114,9 @@ def _rests(flags, speeds, bearing, above, shortest) -> np.ndarray:
     return kept
 
 
-def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, move_root=(True, True, True)) -> Change:
+def keep_contacts(
+    source: Motion, change: Change, contacts, free, weight=None, move_root=(True, True, True), tick=lambda: None
+) -> Change:
     """The change, altered so that what rests in the source rests in the variation over the same rows.
 
     Over each rest a limb gets one place: the source's path there, shifted by the mean of what the change does to it,
@@ -125,6 +127,7 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
         contacts: `[T, J]` bool, of the source. free: `[J]` bool, joints that may turn (the root: may move).
         weight: `[T]`, how much of the change each row has; rows with 0 are pinned and stay as they are. None: no pins.
         move_root: whether the root may be shifted along x, y and z; give (False, False, True) to keep its path.
+        tick: called after each limb; what it raises ends the work.
     """
     contacts, free = np.asarray(contacts, dtype=bool), np.asarray(free, dtype=bool)
     if not free.any() or not (contacts.any() or len(change.slide_joints)):
@@ -144,6 +147,7 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
     varied = vary()
     for limb, turning in zip(limbs, turnings, strict=True):
         straighten_limb(rotation, limb, turning, source, places, varied, free)
+        tick()
     varied = vary()
     rests = [find_rests(limb, contacts, places, varied, change, rotation, pinned, fps, height_m) for limb in limbs]
     pairs = list(zip(limbs, rests, strict=True))
@@ -173,6 +177,7 @@ def keep_contacts(source: Motion, change: Change, contacts, free, weight=None, m
             gap = _swing_only(gap, points[:, -1] - points[:, 0])  # a tail is lifted, not folded
         rows = np.flatnonzero(np.linalg.norm(gap, axis=-1) > SMALLEST_SHIFT * height_m)
         turn_limb(rotation, limb, turning, gap, rows, source, places, varied, free)
+        tick()
     root = change.root.copy()
     for array, before in ((rotation, original.rotation), (slide, original.slide), (root, original.root)):
         array[pinned] = before[pinned]

@@ -74,9 +74,8 @@ def vary(
         return _no_change(encoding)
     latents = new_latents(model, encoding, settings.level, np.random.default_rng(seed))
     decoded = decode_pose(model, encoding, latents, block_ticker(report, 0.0, 0.6, model.config, "Decoding"))
-    report(0.6, "Laying the change on the source")
     free = np.ones(encoding.motion.rotations.shape[1], bool) if selected is None else np.asarray(selected, bool)
-    change, weight = _calm_change(encoding, decoded, settings, free, pinned)
+    change, weight = _calm_change(encoding, decoded, settings, free, pinned, report)
     change = scale_change(change, settings.strength)
     report(0.75, "Keeping contacts")
     if settings.contacts and weight.any():
@@ -85,14 +84,16 @@ def vary(
             joint_positions(motion), motion.fps, encoding.reference.height_m, motion.skeleton.parents
         )
         level = not settings.keep_root_path
-        change = keep_contacts(motion, change, contacts, free, weight, (level, level, True))
+        change = keep_contacts(
+            motion, change, contacts, free, weight, (level, level, True), lambda: report(0.85, "Keeping contacts")
+        )
     for array in (change.rotation, change.root, change.slide):
         array[weight == 0] = 0  # what stays, stays to the last bit
     report(1.0, "Done")
     return change
 
 
-def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned):
+def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned, report):
     """The change at strength 1, as quick as the source allows: the first of TEMPOS that doesn't make it jerky.
 
     A smooth, slow clip takes a slow change; on one that has snap of its own a quick one doesn't show.
@@ -103,6 +104,7 @@ def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
     motion = encoding.motion
     own = _mean_jerk(motion)
     for tempo in TEMPOS:
+        report(0.65, "Laying the change on the source")
         weight = pin_weight(motion, settings, pinned, EASE_S * tempo)
         change = _unit_change(encoding, decoded, settings, free, weight, tempo)
         if _mean_jerk(apply_change(motion, change)) <= JERK_SHARE * own:
