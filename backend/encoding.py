@@ -6,7 +6,7 @@ import numpy as np
 
 from .change import Change, changed_positions
 from .checkpoint import load_checkpoint
-from .engines import load_engine, to_numpy
+from .engines import engine_of, load_engine, to_numpy
 from .features import (
     JOINT_INPUTS,
     MODEL_FPS,
@@ -25,6 +25,7 @@ from .motion import Motion, joint_positions, resample_motion
 from .rotations import matrix_angle, matrix_to_rotvec, quaternion_rotate, sixd_to_matrix, yaw_to_quaternion
 from .skeleton import parent_rows
 
+MEND_SIGMA, MEND_REACH = 1 / 16, 5 / 16  # of a window's frames: how decoded windows are smoothed at their borders
 REPORT_MM = 1700.0  # the field gives joint errors in mm of a body of 1.7 m
 
 
@@ -152,11 +153,39 @@ def decode_pose(model: Model, encoding: Encoding, latents, tick=None) -> dict[st
     """
     latents = tuple(model.engine.from_numpy(np.asarray(latent, np.float32), model.device) for latent in latents)
     outputs, root = decode(model.parameters, model.config, encoding.adapters, latents, tick=tick)
+    stride = model.config.levels[0].stride
+    outputs = mend_borders(outputs.reshape(*outputs.shape[:2], -1), stride).reshape(outputs.shape)
+    root = mend_borders(root, stride)
     matrices, slides = pose_from_outputs(outputs, encoding.structure)
     arrays = {"matrices": matrices, "slides": slides, "root": root}
     arrays = {name: model.engine.to_numpy(array)[0, : encoding.frames] for name, array in arrays.items()}
     arrays["root"] = arrays["root"] / np.array(ROOT_SCALE, np.float32)
     return arrays
+
+
+def mend_borders(values, stride: int):
+    """Decoded numbers `[B, T, F]` without the small steps where windows of `stride` frames meet.
+
+    Frames near a border are replaced by their Gaussian mean, less so the farther they are from it: one product with a
+    constant matrix over the windows that have a border in their middle.
+    """
+    half = stride // 2
+    if values.shape[1] < 2 * stride:
+        return values
+    xp = engine_of(values)
+    inner = values[:, half:-half].reshape(-1, stride, values.shape[2])
+    mended = (xp.asarray(mending_matrix(stride), values) @ inner).reshape(values.shape[0], -1, values.shape[2])
+    return xp.concat((values[:, :half], mended, values[:, -half:]), 1)
+
+
+def mending_matrix(stride: int) -> np.ndarray:
+    """What `mend_borders` multiplies with, `[S, S]`: smoothing in the middle, the identity towards the ends."""
+    frames = np.arange(stride)
+    gaussian = np.exp(-0.5 * ((frames[:, None] - frames[None]) / (MEND_SIGMA * stride)) ** 2)
+    gaussian /= gaussian.sum(axis=1, keepdims=True)
+    near = np.clip(1 - np.abs(frames - (stride - 1) / 2) / (MEND_REACH * stride), 0, 1)
+    share = near * near * (3 - 2 * near)
+    return np.eye(stride) + share[:, None] * (gaussian - np.eye(stride))
 
 
 def reconstruction_figures(encoding: Encoding) -> dict[str, float]:

@@ -12,7 +12,7 @@ import pytest
 from backend import variation
 from backend.change import apply_change, change_to_arrays, changed_positions
 from backend.contacts import find_contacts
-from backend.encoding import encode_motion, reconstruction_change, reconstruction_figures
+from backend.encoding import encode_motion
 from backend.errors import Cancelled
 from backend.features import heading_angle, smooth_frames, structure_arrays
 from backend.limits import MARGIN_RAD, RANGE_SHARE, limit_joints
@@ -37,7 +37,6 @@ from backend.variation import (
 from tests.plain.bodies import JOINTS, PARENTS, THREE_LEVELS, body, tiny_model
 from tests.plain.test_contacts import walker
 from training import metrics
-from training.held_out import decoded_motion
 
 MODEL = tiny_model(spread=2.0)
 FREE = VariationSettings(keep_ends=False, keep_root_path=False)
@@ -329,39 +328,6 @@ def test_names_order_axes_place_and_units_change_nothing():
         assert np.degrees(difference).max() < 0.01
         root = quaternion_rotate(quaternion_conjugate(turn), second.root.astype(np.float64)) / scale
         np.testing.assert_allclose(root, first.root, atol=1e-4)
-
-
-def test_the_reconstruction_is_what_the_figures_say(motion):
-    """The change to the decoder's pose, laid on the source, has the errors that Encode reports."""
-    encoding = encoded(motion)
-    figures = reconstruction_figures(encoding)
-    made = apply_change(motion, reconstruction_change(encoding))
-    scale = encoding.reference.height_m / skeleton_height(motion.skeleton)
-    assert metrics.joint_error_mm(motion, made) == pytest.approx(figures["joint_mm"] * scale, rel=1e-3)
-    assert metrics.rotation_error_deg(motion, made) == pytest.approx(figures["rotation_world_deg"], rel=1e-3)
-    np.testing.assert_array_equal(made.root_positions, motion.root_positions)
-
-
-def test_a_decoder_that_says_the_source_brings_it_back(motion):
-    """The reconstruction's change is then nothing, and the decoder's own path is the source's."""
-    from backend.features import MODEL_FPS
-
-    encoding = encoded(motion)
-    heading, height = encoding.heading, encoding.reference.height_m
-    velocity = quaternion_rotate(
-        yaw_to_quaternion(-heading[:-1]), np.diff(motion.root_positions, axis=0) * MODEL_FPS / height
-    )
-    root = np.zeros((motion.frames, 4))
-    root[:, 0] = motion.root_positions[:, 2] / height - encoding.reference.root_height
-    root[:-1, 1:3], root[:-1, 3] = velocity[:, :2], np.diff(heading) * MODEL_FPS
-    perfect = {"matrices": encoding.source_matrices, "slides": encoding.source_slides, "root": root}
-    encoding = replace(encoding, decoded=perfect)
-    assert np.degrees(np.linalg.norm(reconstruction_change(encoding).rotation, axis=-1)).max() < 0.01
-    assert reconstruction_figures(encoding)["joint_mm"] < 1e-3
-    made = decoded_motion(encoding)
-    np.testing.assert_allclose(made.root_positions, motion.root_positions, atol=1e-5)
-    np.testing.assert_allclose(joint_positions(made), joint_positions(motion), atol=1e-5)
-    assert np.degrees(quaternion_angle(made.rotations, motion.rotations)).max() < 0.01
 
 
 def test_a_third_level_of_the_model_needs_nothing_new():
