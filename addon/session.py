@@ -183,13 +183,16 @@ def unexpected(error: Exception) -> str:
 @bpy.app.handlers.persistent
 def _before_load(*_):
     """Another file is about to replace this one."""
+    say("")
     abandon("The job was cancelled because another file was opened.")
 
 
 @bpy.app.handlers.persistent
 def _before_undo(*_):
-    """Undo and redo replace data that a reading or writing job holds on to."""
-    if job is not None and job.progress.fragile:
+    """Undo and redo replace data that a reading or writing job holds on to; and what was said is no longer true."""
+    if job is None:
+        say("")
+    elif job.progress.fragile:
         abandon(f"{job.title} was cancelled by the undo. Click again.")
 
 

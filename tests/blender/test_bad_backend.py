@@ -248,6 +248,8 @@ def test_a_file_is_opened_while_a_job_runs(operators, stage, tmp_path):
     assert contents() == before
     bpy.context.view_layer.objects.active = bpy.data.objects["walker"]
     assert operators.resample(count=1, seed=1) == {"FINISHED"}
+    bpy.ops.wm.open_mainfile(filepath=path)
+    assert session.message == ""
 
 
 def test_a_file_is_closed_while_a_job_runs(tmp_path, extension):
