@@ -11,6 +11,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from .backend.errors import UserError
+
 MAX_VARIATIONS = 20
 MAX_SEED = 2**31 - 1
 
@@ -168,8 +170,12 @@ class MotionVariationsReport(bpy.types.PropertyGroup):
 def _show_active(results, context):
     """A click on a line, or the arrow keys, show its action at once."""
     from . import results as lists
+    from . import session
 
-    lists.show_active(results)
+    try:
+        lists.show_active(results)
+    except UserError as error:  # a property has nobody to report to but the panel
+        session.say(str(error), "VARIATIONS", is_error=True)
 
 
 class MotionVariationsResults(bpy.types.PropertyGroup):

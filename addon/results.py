@@ -96,10 +96,8 @@ def show(armature, index: int) -> None:
     results = armature.motion_variations
     if not 0 <= index < len(results.rows) or results.rows[index].action is None:
         raise UserError(f"The list has no line {index} that could be shown. Choose another line.")
-    if results.active_index != index:
-        results.active_index = index  # its update shows the action
-    else:
-        show_active(results)
+    mark(results, index)
+    show_active(results)
 
 
 def mark(results, index: int) -> None:

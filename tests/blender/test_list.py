@@ -37,6 +37,28 @@ def test_show_goes_through_source_and_variations(operators, scene):
     assert (scene.frame_current, scene.frame_start, scene.frame_end) == (20, 1, 250)
 
 
+def test_a_line_that_cannot_be_shown_says_so(operators):
+    """While an NLA strip is tweaked Blender takes no other action: buttons and lines give the reason."""
+    armature = walker()
+    operators.resample(count=2, seed=1)
+    data = armature.animation_data
+    variation = data.action
+    data.nla_tracks.new().strips.new("strip", 1, armature.motion_variations.rows[2].action)
+    data.nla_tracks[0].select = data.nla_tracks[0].strips[0].select = True
+    data.nla_tracks.active = data.nla_tracks[0]
+    data.use_tweak_mode = True
+    assert data.use_tweak_mode
+    with pytest.raises(RuntimeError, match="tweak"):
+        operators.show(index=0)
+    armature.motion_variations.active_index = 0
+    session = module("session")
+    assert session.message_is_error and "tweak mode" in session.message
+    data.use_tweak_mode = False
+    assert data.action == variation
+    operators.show(index=0)
+    assert data.action.name == "walk"
+
+
 def test_delete_removes_the_action_and_shows_the_source(operators):
     """The shown variation goes; others stay; the source can't be deleted."""
     import bpy
