@@ -67,7 +67,7 @@ def is_alive(pid: int) -> bool:
     """Whether a process runs (a child that ended and wasn't waited for doesn't)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
