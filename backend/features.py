@@ -22,9 +22,18 @@ from .rotations import (
     sixd_to_matrix,
     yaw_to_quaternion,
 )
-from .skeleton import MOVING_HEIGHTS, ancestor_matrix, joint_relations, parent_rows, skeleton_facts, tree_height
+from .skeleton import (
+    MOVING_HEIGHTS,
+    ancestor_matrix,
+    joint_relations,
+    parent_rows,
+    rest_offsets,
+    skeleton_facts,
+    tree_height,
+)
 
 MODEL_FPS = 30.0
+REFERENCE_FRAMES = 2048  # of a long clip, spread over it, are enough for its mean pose
 HEADING_SIGMA = 5.0  # frames: the heading follows the body's turns, not its steps
 
 JOINT_INPUTS = {"rotation": 6, "position": 3, "slide": 3}
@@ -205,13 +214,13 @@ def reference_pose(motion: Motion) -> Reference:
     """The clip's mean pose with the heading removed, in the canonical facing. numpy."""
     parents = motion.skeleton.parents
     weights = structure_arrays(parents, np.zeros((len(parents), 3)), np.zeros(len(parents)))["weights"]
-    rotations = motion.rotations
+    rotations = motion.rotations[:: max(motion.frames // REFERENCE_FRAMES, 1)]
     mean = rotations[len(rotations) // 2]
     for _ in range(3):  # the heading needs a reference and the mean pose the heading: three rounds settle it
         changes = quaternion_multiply(rotations, quaternion_conjugate(mean)[None] + 0 * rotations)
         back = yaw_to_quaternion(-heading_angle(changes, weights))[:, None]
         mean = mean_rotation(quaternion_multiply(back + 0 * rotations, rotations))
-    places = local_places(motion)
+    places = rest_offsets(motion.skeleton)[None] if motion.positions is None else local_places(motion)
     offsets = place_offsets(parents, mean, places.mean(axis=0))
     height = max(tree_height(parents, offsets), 1e-9)
     slides = np.linalg.norm(places - places.mean(axis=0), axis=-1).max(axis=0) > MOVING_HEIGHTS * height

@@ -32,7 +32,7 @@ TEMPOS = (1.0, 1.6, 2.5, 4.0)  # factors on these times, tried until the variati
 JERK_SHARE = 1.1  # is at most this
 # How far new latents go at strength 1, in standard deviations of what the training set shows: of the clip's latent, of
 # what is common to a clip's chunks, of what is a chunk's own.
-SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.85), "DETAIL": (0.0, 0.0, 0.8)}
+SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.9), "DETAIL": (0.0, 0.0, 0.8)}
 
 
 @dataclass(frozen=True)
