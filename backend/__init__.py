@@ -3,8 +3,11 @@
     skeleton, motion, rotations   what a motion is, kinematics
     features                      motions <-> what the model reads and writes
     model, engines, checkpoint    the hierarchical transformer VAE and its weights
-    variation, contacts           from a source to variations of it
-    jobs, server, protocol, tensors, __main__   the same as a process: `python -m backend`
+    encoding                      a source as the model sees it, and its reconstruction
+    variation, limits, change     from a source to variations of it
+    contacts, rests, limbs, reach what rests on the floor, and keeping it there
+    jobs, server, protocol, tensors, process, __main__   the same as a process: `python -m backend`
+    probe, errors                 what a named Python can do; the two ways a job ends early
 
 Dimension key, used in shapes and as name suffixes in `model.py`:
 

@@ -19,11 +19,11 @@ MLP_RATIO = 4
 QUERY_BLOCK = 128  # chunks attended from at once, so that memory stays linear in the clip's length
 HIDDEN_SCORE = -1e9  # added to the scores of what must not be seen
 # The adapter matrices come out of a linear layer whose output is scaled down and whose weights start scaled up by the
-# inverse: the matrices start at the same size and move slowly. Without it gradients are some fifty times too large.
+# inverse: the matrices start at the same size and move slowly.
 ADAPTER_SCALE = 0.04
 FACTS_FREQUENCY = 4.0  # radians a height: joints a tenth of the height apart are alike, half of it unlike
 FACTS_GAIN = 2**0.5
-TIED_GAIN = 0.5
+TIED_GAIN = 0.5  # of the way back along the directions that are read, when training starts
 INPUT_GAIN = 5.0  # a joint's turns and shifts from the reference pose are about 0.2
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 
