@@ -13,8 +13,6 @@ STATES = {
     "busy": "Working",
 }
 
-REFUSALS = (UserError, BackendError)  # errors whose text is a sentence for the user
-
 _client = None
 _status = None  # the backend's last answer to `status`
 _left = None  # the request that was left early last; its process may be about to be killed

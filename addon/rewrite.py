@@ -11,7 +11,7 @@ import numpy as np
 from .armature import MIN_SCALE, local_rest, split_rotation
 from .backend.change import Change
 from .backend.rotations import quaternion_to_matrix
-from .backend.skeleton import rest_offsets, tree_height
+from .backend.skeleton import skeleton_height
 from .channels import CHANNEL_SIZE, OBJECT, conjugate, multiply, rotate, rotation_channel
 
 BLOCK_FRAMES = 256  # keeps a block of all bones in the processor's cache
@@ -135,7 +135,7 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
     stretch = world @ np.swapaxes(split_rotation(world), -1, -2)  # [1 or T, 3, 3]
     shrink = np.linalg.inv(stretch)
     size = float(np.abs(np.linalg.det(shrink)).max() ** (1 / 3))
-    height = size * max(tree_height(choice.parents, rest_offsets(reading.motion.skeleton)), 1e-9)
+    height = size * max(skeleton_height(reading.motion.skeleton), 1e-9)
     can_shift = reading.channels.bones_with(["location"] * len(rig.names)) & ~rig.connected & ~rig.ruled
 
     root = int(choice.bones[0])

@@ -1,11 +1,13 @@
 """A source as the model sees it: encode, decode, and what the difference of two decoded clips means for the source."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from .change import Change, changed_positions
 from .checkpoint import load_checkpoint
+from .contacts import find_contacts
 from .engines import engine_of, load_engine, to_numpy
 from .features import (
     JOINT_INPUTS,
@@ -21,7 +23,7 @@ from .features import (
     structure_arrays,
 )
 from .model import ModelConfig, decode, embed_skeleton, encode
-from .motion import Motion, joint_positions, resample_motion
+from .motion import Motion, joint_positions, resample_motion, whole_chunk_rows
 from .rotations import matrix_angle, matrix_to_rotvec, quaternion_rotate, sixd_to_matrix, yaw_to_quaternion
 from .skeleton import parent_rows
 
@@ -70,6 +72,12 @@ class Encoding:
     source_slides: np.ndarray
     decoded: dict
 
+    @cached_property
+    def contacts(self) -> np.ndarray:
+        """What rests when in the source, `[T, J]` bool; the same for all its variations."""
+        motion = self.motion
+        return find_contacts(joint_positions(motion), motion.fps, self.reference.height_m, motion.skeleton.parents)
+
 
 def load_model(path, engine_name: str, device=None) -> Model:
     """The checkpoint at `path` on an engine.
@@ -102,8 +110,7 @@ def encode_motion(model: Model, motion: Motion, report) -> Encoding:
     slow = resample_motion(motion, MODEL_FPS)
     reference = reference_pose(slow)
     frames = slow.frames
-    chunk = model.config.chunk
-    rows = np.minimum(np.arange(-(-frames // chunk) * chunk), frames - 1)
+    rows = whole_chunk_rows(frames, model.config.chunk)
     parents = motion.skeleton.parents
     structure = structure_arrays(parents, reference.offsets, reference.slides)
     rotations = slow.rotations[rows].astype(np.float32)

@@ -25,6 +25,7 @@ from .rotations import (
 from .skeleton import (
     MOVING_HEIGHTS,
     ancestor_matrix,
+    forward_kinematics,
     joint_relations,
     parent_rows,
     rest_offsets,
@@ -181,9 +182,8 @@ def pose_positions(matrices, slide, structure):
     Args:
         matrices: `[..., T, J, 3, 3]` changes in the heading frame. slide: `[..., T, J, 3]` in the same frame.
     """
-    parents = parent_changes(matrices, structure)
-    steps = (parents @ structure["offsets"][..., None, :, :, None])[..., 0] + slide
-    return structure["ancestors"][..., None, :, :] @ steps
+    ancestors, offsets = structure["ancestors"][..., None, :, :], structure["offsets"][..., None, :, :]
+    return forward_kinematics(ancestors, parent_changes(matrices, structure), offsets, slide)
 
 
 def pose_from_outputs(outputs, structure):

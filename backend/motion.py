@@ -56,6 +56,11 @@ def slice_motion(motion: Motion, start: int, stop: int) -> Motion:
     )
 
 
+def whole_chunk_rows(frames: int, chunk: int) -> np.ndarray:
+    """Rows of a clip that make whole chunks, `[T']`: all of them, then the last one again."""
+    return np.minimum(np.arange(-(-frames // chunk) * chunk), frames - 1)
+
+
 def resample_rows(frames: int, fps: float, new_fps: float) -> np.ndarray:
     """Fractional source rows at which a clip is sampled at another rate, `[T']`; the last one is the clip's end."""
     count = int(np.ceil((frames - 1) / fps * new_fps - 1e-6)) + 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .change import Change, apply_change, scale_change
-from .contacts import find_contacts, keep_contacts
+from .contacts import keep_contacts
 from .encoding import Encoding, Model, block_ticker, change_with_slides, decode_pose, heading_to_world, to_source_rows
 from .features import MODEL_FPS
 from .limits import limit_joints
@@ -79,13 +79,15 @@ def vary(
     change = scale_change(change, settings.strength)
     report(0.75, "Keeping contacts")
     if settings.contacts and weight.any():
-        motion = encoding.motion
-        contacts = find_contacts(
-            joint_positions(motion), motion.fps, encoding.reference.height_m, motion.skeleton.parents
-        )
         level = not settings.keep_root_path
         change = keep_contacts(
-            motion, change, contacts, free, weight, (level, level, True), lambda: report(0.85, "Keeping contacts")
+            encoding.motion,
+            change,
+            encoding.contacts,
+            free,
+            weight,
+            (level, level, True),
+            lambda: report(0.85, "Keeping contacts"),
         )
     for array in (change.rotation, change.root, change.slide):
         array[weight == 0] = 0  # what stays, stays to the last bit

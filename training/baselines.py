@@ -18,7 +18,7 @@ from backend.features import (
     source_slides,
     structure_arrays,
 )
-from backend.motion import Motion
+from backend.motion import Motion, whole_chunk_rows
 from backend.rotations import sixd_to_matrix
 
 CHUNK_FRAMES = 32
@@ -98,7 +98,7 @@ def fit_code(chunks, size: int = CODE_SIZE) -> LinearCode:
 def reconstruct_rows(code: LinearCode, rows) -> np.ndarray:
     """Rows `[T, J * F]` through the code, chunk by chunk; the last chunk is filled up with the last row."""
     frames = len(rows)
-    padded = rows[np.minimum(np.arange(-(-frames // CHUNK_FRAMES) * CHUNK_FRAMES), frames - 1)]
+    padded = rows[whole_chunk_rows(frames, CHUNK_FRAMES)]
     chunks = padded.reshape(-1, CHUNK_FRAMES * rows.shape[1]) - code.mean
     made = (chunks @ code.components.T) @ code.components + code.mean
     return made.reshape(-1, rows.shape[1])[:frames]

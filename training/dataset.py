@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from backend.features import motion_features, place_offsets, structure_arrays
+from backend.motion import whole_chunk_rows
 from backend.rotations import quaternion_rotate
 
-from .augment import Augmentation, Clip, augment
+from .augment import Augmentation, Clip, augment, face_canonically
 from .store import ClipStore
 
 JOINT_BUCKETS = (16, 26, 34, 60, 256)  # a batch holds clips of one bucket, so that little is padded
@@ -105,6 +106,13 @@ def clip_weights(clips) -> np.ndarray:
         mine = names == name
         weights[mine] *= frames[mine].sum() ** -0.35
     return weights / weights.sum()
+
+
+def clip_batch(store: ClipStore, index: int, most_frames: int, chunk: int):
+    """A clip from its start as a batch of one, in whole chunks and its canonical facing, and its frames before that."""
+    frames = min(store.clips[index]["frames"], most_frames)
+    clip = store.window(index, whole_chunk_rows(frames, chunk).astype(float))
+    return collate([clip_arrays(face_canonically(clip))]), frames
 
 
 def batch_features(batch, structure):

@@ -11,8 +11,7 @@ from backend.checkpoint import Checkpoint, flatten, save_checkpoint, unflatten
 from backend.model import Level, ModelConfig, embed_skeleton, encode
 from backend.variation import level_name
 
-from .augment import face_canonically
-from .dataset import STRUCTURE, batch_features, clip_arrays, collate
+from .dataset import STRUCTURE, batch_features, clip_batch
 from .store import ClipStore
 
 STATISTICS_CLIPS = 400
@@ -36,9 +35,7 @@ def latent_statistics(parameters, config: ModelConfig, store: ClipStore, indices
     """
     windows, clips = [[] for _ in config.levels[:-1]], []
     for index in indices:
-        frames = min(store.clips[index]["frames"], STATISTICS_FRAMES)
-        rows = np.minimum(np.arange(-(-frames // config.chunk) * config.chunk), frames - 1)
-        batch = collate([clip_arrays(face_canonically(store.window(index, rows.astype(float))))])
+        batch, _ = clip_batch(store, index, STATISTICS_FRAMES, config.chunk)
         structure = {name: batch[name] for name in STRUCTURE}
         joints, root, _ = batch_features(batch, structure)
         posteriors = encode(

@@ -6,7 +6,7 @@ import numpy as np
 
 from backend.motion import Motion, rigid_positions
 from backend.rotations import euler_to_quaternion, quaternion_multiply, quaternion_rotate
-from backend.skeleton import MOVING_HEIGHTS, Skeleton, choose_joints, rest_offsets, tree_height
+from backend.skeleton import MOVING_HEIGHTS, Skeleton, choose_joints, skeleton_height
 
 CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zrotation")
 SAMPLED_FRAMES = 200  # enough to see which joints move
@@ -130,7 +130,7 @@ def rig_motion(parents, rotations, positions, rest_rotations, rest_positions, fp
         skeleton, fps, positions[:, choice.bones[0]], rotations[:, choice.bones], positions[:, choice.bones]
     )
     rigid = rigid_positions(skeleton, motion.root_positions, motion.rotations)
-    height = tree_height(choice.parents, rest_offsets(skeleton))
+    height = skeleton_height(skeleton)
     if np.abs(rigid - motion.positions).max() < MOVING_HEIGHTS * height:
         return Motion(skeleton, fps, motion.root_positions, motion.rotations)
     return motion

@@ -14,8 +14,7 @@ import torch
 
 from backend.model import decode, embed_skeleton, encode, initial_parameters
 
-from .augment import face_canonically
-from .dataset import STRUCTURE, WindowBatches, batch_features, clip_arrays, collate
+from .dataset import STRUCTURE, WindowBatches, batch_features, clip_batch
 from .linear_start import linear_start
 from .losses import WEIGHTS, divergence_losses, divergence_weights, probe_figures, reconstruction_losses
 from .presets import PRESETS, Settings
@@ -117,9 +116,7 @@ def probe(tree, config, store: ClipStore, splits=("test", "eval")) -> dict[str, 
             continue
         errors = []
         for index in indices[:: max(1, len(indices) // PROBE_CLIPS)][:PROBE_CLIPS]:
-            frames = min(store.clips[index]["frames"], PROBE_FRAMES)
-            rows = np.minimum(np.arange(-(-frames // config.chunk) * config.chunk), frames - 1)
-            batch = collate([clip_arrays(face_canonically(store.window(index, rows.astype(float))))])
+            batch, frames = clip_batch(store, index, PROBE_FRAMES, config.chunk)
             structure = {key: batch[key] for key in STRUCTURE}
             joints, root, _ = batch_features(batch, structure)
             adapters = embed_skeleton(tree, config, structure)
