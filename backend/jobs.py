@@ -188,9 +188,7 @@ class Jobs:
                 raise UserError(f"{error} Check the keys of the action.") from None
             if motion.frames < MIN_FRAMES:
                 raise UserError(f"The motion has {motion.frames} frame; {MIN_FRAMES} or more are needed.")
-            self._encodings[digest] = self._within_memory(
-                lambda: encode_motion(self.model(), motion, report), report
-            )
+            self._encodings[digest] = self._within_memory(lambda: encode_motion(self.model(), motion, report), report)
             self._forget()
         self._encodings.move_to_end(digest)
         return self._encodings[digest]

@@ -38,6 +38,7 @@ class Level:
         latent: size of this level's latent (one a window; for the last level one a clip).
         coefficients: cosine coefficients that summarise and expand a window.
         reach: for the last level, how many tokens to each side a token attends to.
+        lap: frames over which a window's expansion runs on into the next one and is faded into it.
     """
 
     stride: int | None
@@ -46,6 +47,7 @@ class Level:
     latent: int
     coefficients: int = 12
     reach: int = 8
+    lap: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class ModelConfig:
     joint_depth: int = 2
     levels: tuple[Level, ...] = field(
         default=(
-            Level(stride=32, encoder_depth=1, decoder_depth=2, latent=128),
+            Level(stride=32, encoder_depth=1, decoder_depth=2, latent=128, lap=8),
             Level(stride=None, encoder_depth=1, decoder_depth=2, latent=64),
         )
     )
@@ -187,9 +189,9 @@ def apply_rotary(x_BNHK, cosine, sine):
     return engine_of(x_BNHK).concat((a * cosine - b * sine, a * sine + b * cosine), -1)
 
 
-def cosine_basis(size: int, coefficients: int) -> np.ndarray:
-    """The first orthonormal cosines over a window (DCT-II), `[S, C]`."""
-    k, t = np.arange(coefficients)[None], np.arange(size)[:, None]
+def cosine_basis(size: int, coefficients: int, rows: int | None = None) -> np.ndarray:
+    """The first orthonormal cosines over a window of `size` (DCT-II), `[S, C]`, or run on for `rows`."""
+    k, t = np.arange(coefficients)[None], np.arange(rows or size)[:, None]
     basis = np.cos(np.pi * k * (t + 0.5) / size) * np.sqrt(2.0 / size)
     basis[:, 0] /= np.sqrt(2.0)
     return basis
@@ -381,12 +383,24 @@ def summarise(x_BND, parameters, config: ModelConfig, level: Level):
 
 
 def expand(x_BND, parameters, level: Level):
-    """A window of tokens from each token, through the cosine basis. `[B, N, D]` to `[B, N S, D]`."""
+    """A window of tokens from each token, through the cosine basis. `[B, N, D]` to `[B, N S, D]`.
+
+    Every window runs on for `lap` tokens, in which the next one is faded in, so that there are no steps where windows
+    meet. Nothing runs backwards: a later window can't influence an earlier one.
+    """
     xp = engine_of(x_BND)
     batch, count, width = x_BND.shape
-    basis = xp.asarray(cosine_basis(level.stride, level.coefficients), x_BND)
-    y = xp.linear(x_BND, parameters["expand"])
-    return (basis @ y.reshape(-1, level.coefficients, width)).reshape(batch, count * level.stride, width)
+    basis = xp.asarray(cosine_basis(level.stride, level.coefficients, level.stride + level.lap), x_BND)
+    y = xp.linear(x_BND, parameters["expand"]).reshape(batch, count, level.coefficients, width)
+    y = basis @ y  # [B, N, S + lap, D]
+    windows = y[:, :, : level.stride]
+    if level.lap and count > 1:
+        fade = 0.5 - 0.5 * np.cos(np.pi * (np.arange(level.lap) + 0.5) / level.lap)
+        fade = xp.asarray(fade[:, None], x_BND)
+        start = y[:, 1:, : level.lap] * fade + y[:, :-1, level.stride :] * (1 - fade)
+        start = xp.concat((y[:, :1, : level.lap], start), 1)
+        windows = xp.concat((start, y[:, :, level.lap : level.stride]), 2)
+    return windows.reshape(batch, count * level.stride, width)
 
 
 def posterior(x, parameters):

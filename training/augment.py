@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.features import facing_yaw, place_offsets
+from backend.features import MODEL_FPS, facing_yaw, place_offsets
 from backend.rotations import (
     quaternion_conjugate,
     quaternion_multiply,
     quaternion_normalize,
     quaternion_rotate,
+    rotvec_to_quaternion,
     yaw_to_quaternion,
 )
 from backend.skeleton import ancestor_matrix, tree_height
@@ -52,6 +53,7 @@ class Augmentation:
     merge: float = 0.25
     split: float = 0.15
     drop: float = 0.25
+    hands: float = 0.15
     random_reference: float = 0.1
     rest_reference: float = 0.05
     turn_spread_rad: float = 0.12
@@ -65,6 +67,7 @@ NONE = Augmentation(
     merge=0,
     split=0,
     drop=0,
+    hands=0,
     random_reference=0,
     rest_reference=0,
     turn_spread_rad=0,
@@ -88,13 +91,18 @@ def mirror(clip: Clip) -> Clip:
 def stretch_limbs(clip: Clip, rng, spread: float) -> Clip:
     """Every bone longer or shorter, with what is common to the whole body taken out by the new height."""
     factors = np.exp(spread * rng.standard_normal((len(clip.parents), 1))).astype(np.float32)
-    places = clip.places * factors
-    scale = 1.0 / max(tree_height(clip.parents, places), 1e-6)
+    slides = None if clip.slides is None else clip.slides * factors
+    return to_unit_height(replace(clip, places=clip.places * factors, slides=slides))
+
+
+def to_unit_height(clip: Clip) -> Clip:
+    """The whole clip scaled so that the skeleton is one height tall."""
+    scale = 1.0 / max(tree_height(clip.parents, clip.places), 1e-6)
     return replace(
         clip,
-        places=places * scale,
+        places=clip.places * scale,
         roots=clip.roots * scale,
-        slides=None if clip.slides is None else clip.slides * factors * scale,
+        slides=None if clip.slides is None else clip.slides * scale,
         root_height=clip.root_height * scale,
     )
 
@@ -166,6 +174,53 @@ def split_joint(clip: Clip, rng) -> Clip:
     )
 
 
+def add_hands(clip: Clip, rng) -> Clip:
+    """Some leaves get fingers: chains of short joints that turn with the leaf, still or curling to and fro.
+
+    Many rigs have twenty joints a hand. Without such skeletons in training, their fingers drown the rest of the body.
+    """
+    leaves = np.flatnonzero(~np.isin(np.arange(len(clip.parents)), clip.parents))
+    hands = rng.permutation(leaves)[: rng.integers(1, 4)]
+    fingers, phalanges = int(rng.integers(2, 6)), int(rng.integers(1, 4))
+    palm = rng.uniform(0.02, 0.06)
+    amplitude = rng.uniform(0.0, 0.5) * (rng.random() < 0.5)
+    seconds = np.arange(len(clip.rotations)) / MODEL_FPS
+    parents, places = list(clip.parents), [clip.places]
+    rotations, references = [clip.rotations], [clip.reference]
+    for hand in hands:
+        offset = quaternion_rotate(clip.reference[clip.parents[hand]], clip.places[hand])
+        along = quaternion_rotate(quaternion_conjugate(clip.reference[hand]), offset)
+        along = along / max(float(np.linalg.norm(along)), 1e-6)
+        axis = np.cross(along, rng.standard_normal(3))
+        axis /= max(float(np.linalg.norm(axis)), 1e-6)
+        wave = amplitude * np.sin(2 * np.pi * (rng.uniform(0.1, 1.0) * seconds + rng.random()))
+        for finger in range(fingers):
+            rest = rng.uniform(-0.1, 0.5)
+            sideways = (finger / (fingers - 1) - 0.5) * axis
+            for phalanx in range(phalanges):
+                curl = (phalanx + 1) * (rest + wave * rng.uniform(0.7, 1.3))
+                turn = rotvec_to_quaternion(curl[:, None] * axis)
+                rotations.append(quaternion_multiply(clip.rotations[:, hand], turn)[:, None])
+                turn = rotvec_to_quaternion((phalanx + 1) * rest * axis)
+                references.append(quaternion_multiply(clip.reference[hand], turn)[None])
+                place = palm * (along + sideways) if phalanx == 0 else 0.4 * palm * along
+                places.append(place[None])
+                parents.append(hand if phalanx == 0 else len(parents) - 1)
+    added = len(parents) - len(clip.parents)
+    slides = clip.slides
+    if slides is not None:
+        slides = np.concatenate((slides, np.zeros((len(slides), added, 3), np.float32)), axis=1)
+    grown = replace(
+        clip,
+        parents=np.array(parents),
+        places=np.concatenate(places).astype(np.float32),
+        rotations=np.concatenate(rotations, axis=1).astype(np.float32),
+        reference=np.concatenate(references).astype(np.float32),
+        slides=slides,
+    )
+    return to_unit_height(grown)
+
+
 def _mix(a, b, share: float):
     b = np.where((a * b).sum(axis=-1, keepdims=True) < 0, -b, b)
     return quaternion_normalize((1 - share) * a + share * b).astype(np.float32)
@@ -179,10 +234,11 @@ def face_canonically(clip: Clip, turn_rad: float = 0.0) -> Clip:
     return replace(clip, reference=quaternion_multiply(turn + 0 * clip.reference, clip.reference).astype(np.float32))
 
 
-def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng) -> Clip:
+def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng, hands: bool = False) -> Clip:
     """One random draw of everything but the stretch in time, which is done where frames are read.
 
     Args:
+        hands: fingers are added; drawn for whole batches, so that few joints are padded.
         rest: `[J, 4]` world rotations of the rest pose. random_frame: `[J, 4]` and that frame's root height, `(q, z)`.
     """
     draw = rng.random
@@ -197,6 +253,8 @@ def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng) -> Clip
         clip = drop_leaves(clip, rng, rng.uniform(0.1, 0.5))
     while draw() < settings.split:
         clip = split_joint(clip, rng)
+    if hands:
+        clip = add_hands(clip, rng)
     if draw() < settings.limbs:
         clip = stretch_limbs(clip, rng, settings.limb_spread * rng.uniform(0.3, 1.5))
     if draw() < settings.mirror:

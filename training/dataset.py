@@ -11,6 +11,7 @@ from .augment import Augmentation, Clip, augment, face_canonically
 from .store import ClipStore
 
 JOINT_BUCKETS = (16, 26, 34, 60, 256)  # a batch holds clips of one bucket, so that little is padded
+HAND_JOINTS = 20  # that hands add to a skeleton, about
 
 STRUCTURE = ("parent", "ancestors", "weights", "offsets", "slides", "facts", "relations", "mask")  # of a batch
 
@@ -79,11 +80,13 @@ class WindowBatches(torch.utils.data.IterableDataset):
             members = np.flatnonzero(self.buckets == bucket)
             weights = self.weights[members]
             # Wide skeletons cost as many joints as two or three narrow ones.
-            count = max(4, int(self.frames / length * min(1.0, 40 / JOINT_BUCKETS[bucket])))
+            hands = bucket < len(JOINT_BUCKETS) - 1 and rng.random() < self.augmentation.hands
+            joints = JOINT_BUCKETS[bucket] + (HAND_JOINTS if hands else 0)
+            count = max(4, int(self.frames / length * min(1.0, 40 / joints)))
             chosen = rng.choice(members, size=count, p=weights / weights.sum())
-            yield collate([self.sample(int(self.indices[i]), length, rng) for i in chosen])
+            yield collate([self.sample(int(self.indices[i]), length, rng, hands) for i in chosen])
 
-    def sample(self, index: int, length: int, rng) -> dict[str, np.ndarray]:
+    def sample(self, index: int, length: int, rng, hands: bool = False) -> dict[str, np.ndarray]:
         """One augmented window of a clip; short clips hold their last pose, which `valid` marks."""
         frames = self.store.clips[index]["frames"]
         speed = rng.uniform(*self.augmentation.stretch_range) if rng.random() < self.augmentation.stretch else 1.0
@@ -93,7 +96,7 @@ class WindowBatches(torch.utils.data.IterableDataset):
         clip = self.store.window(index, np.minimum(rows, frames - 1))
         frame = int(rng.integers(frames))
         random_frame = (self.store.rotations(index, np.array([frame]))[0], float(self.store.roots(index, frame)[2]))
-        clip = augment(clip, self.store.skeleton(index)["rests"], random_frame, self.augmentation, rng)
+        clip = augment(clip, self.store.skeleton(index)["rests"], random_frame, self.augmentation, rng, hands)
         return clip_arrays(clip) | {"valid": valid}
 
 
@@ -104,7 +107,7 @@ def clip_weights(clips) -> np.ndarray:
     weights = frames**0.8
     for name in np.unique(names):
         mine = names == name
-        weights[mine] *= frames[mine].sum() ** -0.35
+        weights[mine] *= frames[mine].sum() ** -0.5
     return weights / weights.sum()
 
 

@@ -206,7 +206,5 @@ def variation_tables(model: Model, store: ClipStore, frames: int, quick: bool, r
         "rows": rows,
         "each": each,
         "levels": level_rows(model, subjects),
-        "diversity": [
-            diversity_row(model, read_subject(model, store, index, kind, frames)) for index, kind in diverse
-        ],
+        "diversity": [diversity_row(model, read_subject(model, store, index, kind, frames)) for index, kind in diverse],
     }

@@ -35,7 +35,7 @@ TWO_LEVELS = ModelConfig(
     joint_width=24,
     joint_heads=2,
     joint_depth=1,
-    levels=(Level(32, 1, 2, 16, coefficients=6), Level(None, 2, 1, 8)),
+    levels=(Level(32, 1, 2, 16, coefficients=6, lap=8), Level(None, 2, 1, 8)),
 )
 THREE_LEVELS = replace(
     TWO_LEVELS,

@@ -3,6 +3,8 @@
 python -m pytest tests/plain/test_model.py
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from backend.model import (
     decode,
     embed_skeleton,
     encode,
+    expand,
     initial_parameters,
     parameter_shapes,
     window_attention,
@@ -259,6 +262,24 @@ def test_attention_over_chunks_sees_its_band_and_the_clip_token():
         weights /= weights.sum(axis=-1, keepdims=True)
         expected = np.einsum("bhnm,bmhk->bnhk", weights, value)
         np.testing.assert_allclose(banded_attention(query, key, value, 8, causal), expected, atol=1e-12)
+
+
+def test_lapped_windows_meet_without_a_step_and_only_look_back():
+    """Where windows are faded into each other no step is larger than inside them; earlier windows stay as they are."""
+    rng = np.random.default_rng(0)
+    level = Level(32, 1, 1, 16, coefficients=6, lap=8)
+    x = rng.standard_normal((1, 4, 12)).astype(np.float32)
+    parameters = {"expand": rng.standard_normal((6 * 12, 12)).astype(np.float32)}
+
+    def steps(level):
+        step = np.abs(np.diff(expand(x, parameters, level), axis=1)).mean(axis=(0, 2))
+        at_borders = np.arange(1, 128) % 32 == 0
+        return step[at_borders].max() / step[~at_borders].max()
+
+    assert steps(level) < 1 < steps(replace(level, lap=0))
+    later = x + np.array([0, 0, 1, 1], np.float32)[:, None]
+    changed = np.abs(expand(later, parameters, level) - expand(x, parameters, level)).max(axis=(0, 2))
+    assert changed[:64].max() == 0 and changed[64:].min() > 0
 
 
 def test_the_cosine_basis_is_orthonormal():

@@ -135,7 +135,7 @@ def test_yaw_turns_about_z():
 
 @pytest.mark.parametrize("order", r.EULER_ORDERS)
 def test_euler_angles_turn_about_the_parents_axes_in_blenders_order(order):
-    """"XYZ" turns about x first: the matrix of z stands leftmost."""
+    """ "XYZ" turns about x first: the matrix of z stands leftmost."""
     for angles in np.random.default_rng(12).uniform(-3, 3, size=(20, 3)):
         expected = np.eye(3)
         for axis in order:

@@ -203,6 +203,20 @@ def test_a_split_bone_is_the_same_body_with_one_joint_more(clip):
         assert bone == pytest.approx(np.linalg.norm(clip.places[added]), rel=1e-4)
 
 
+def test_fingers_leave_the_body_as_it_was(clip):
+    """Old joints move as before up to the new height; fingers keep their length and turn with what they hang on."""
+    count = len(clip.parents)
+    for seed in range(10):
+        other = augmented.add_hands(clip, np.random.default_rng(seed))
+        added = np.arange(count, len(other.parents))
+        assert len(added) >= 2 and (other.parents[added] < added).all()
+        assert tree_height(other.parents, other.places) == pytest.approx(1, rel=1e-5)
+        scale = other.root_height / clip.root_height
+        np.testing.assert_allclose(world_positions(other)[:, :count], scale * world_positions(clip), atol=1e-5)
+        np.testing.assert_array_equal(other.rotations[:, :count], clip.rotations)
+        np.testing.assert_allclose(np.linalg.norm(other.rotations, axis=-1), 1, atol=1e-5)
+
+
 def test_facing_is_the_same_however_the_reference_was_turned(clip):
     """The canonical facing takes any turn out; a turn that is asked for comes on top."""
     plain = augmented.face_canonically(clip)
@@ -214,7 +228,9 @@ def test_facing_is_the_same_however_the_reference_was_turned(clip):
 
 def test_augmented_batches_are_sound(store):
     """Every draw: finite, unit quaternions, bones that keep their length, skeletons one height high."""
-    wild = Augmentation(merge=0.8, split=0.5, drop=0.8, limbs=1.0, stretch=1.0, random_reference=0.3, any_turn=0.5)
+    wild = Augmentation(
+        hands=0.5, merge=0.8, split=0.5, drop=0.8, limbs=1.0, stretch=1.0, random_reference=0.3, any_turn=0.5
+    )
     batches = iter(WindowBatches(store, store.select("train"), ((64, 1.0),), 512, wild, seed=3))
     counts = set()
     for _ in range(6):
