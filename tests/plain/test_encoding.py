@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backend import encoding as encoding_module
 from backend.change import apply_change
 from backend.encoding import (
     encode_motion,
+    load_model,
     mend_borders,
     mending_matrix,
     reconstruction_change,
@@ -18,6 +20,7 @@ from backend.encoding import (
 )
 from backend.engines import load_engine, to_numpy
 from backend.features import MODEL_FPS
+from backend.jobs import SHIPPED_CHECKPOINT
 from backend.motion import joint_positions
 from backend.rotations import quaternion_angle, quaternion_rotate, yaw_to_quaternion
 from backend.skeleton import skeleton_height
@@ -35,6 +38,18 @@ def motion(request):
 def encoded(motion):
     """The encoding of a motion."""
     return encode_motion(tiny_model(spread=2.0), motion, lambda fraction, text: None)
+
+
+def test_refining_the_latents_never_makes_them_worse(motion, monkeypatch):
+    """The shipped model gains from it; a model whose codes say nothing of the motion keeps its first ones."""
+    shipped = load_model(SHIPPED_CHECKPOINT, "numpy")
+
+    def joint_mm(model, refinements):
+        monkeypatch.setattr(encoding_module, "REFINEMENTS", refinements)
+        return reconstruction_figures(encode_motion(model, motion, lambda fraction, text: None))["joint_mm"]
+
+    assert joint_mm(shipped, 2) < 0.97 * joint_mm(shipped, 0)
+    assert joint_mm(tiny_model(spread=2.0), 2) <= joint_mm(tiny_model(spread=2.0), 0)
 
 
 def test_the_reconstruction_is_what_the_figures_say(motion):
