@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pictures.contact_sheet import Row, draw_contact_sheet
+
 from . import session
 from .clip import Clip, ClipError, open_clip, show_action, slot_curves
-from .contact_sheet import Row, draw_contact_sheet
 from .figures import reconstruction_figures, round_trip_figures, source_contacts, variation_figures
 from .take import Take, read_take
 

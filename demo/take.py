@@ -1,29 +1,13 @@
 """Actions read back through Blender's own evaluation, frame by frame, as honest numbers for figures and pictures."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from backend.motion import Motion
 from backend.rotations import matrix_to_quaternion, quaternion_conjugate, quaternion_continuous, quaternion_rotate
 from backend.skeleton import JointChoice, Skeleton, choose_joints
+from pictures.take import Take
 
 SAMPLED_FRAMES = 200  # enough to see which bones move
-
-
-@dataclass(frozen=True)
-class Take:
-    """One action as it plays.
-
-    Attributes:
-        motion: the joints that move. tails: `[T, J, 3]` the far ends of their bones.
-        rest_heads: `[J, 3]` where the armature's rest pose has them. choice: which bones they are.
-    """
-
-    motion: Motion
-    tails: np.ndarray
-    rest_heads: np.ndarray
-    choice: JointChoice
 
 
 def read_take(armature, action, slot, start: int, stop: int, choice: JointChoice | None = None) -> Take:

@@ -15,8 +15,8 @@ from PIL import Image
 import build
 from demo import clip, session, take, walk_clip
 from demo import walk_plan as plan
-from demo.contact_sheet import Row, draw_contact_sheet
 from demo.figures import source_contacts
+from pictures.contact_sheet import Row, draw_contact_sheet
 from tests.process.scenery import save_tiny_checkpoint
 from training import metrics
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("addon", "backend", "demo", "training")
+PACKAGES = ("addon", "backend", "demo", "pictures", "training")
 # Which of our packages each may import besides itself. The extension carries `backend` inside, as `.backend`.
 ALLOWED = {
     "backend": set(),
     "addon": {"backend"},
-    "training": {"backend"},
-    "demo": {"backend", "training"},
+    "pictures": {"backend"},
+    "training": {"backend", "pictures"},
+    "demo": {"backend", "pictures", "training"},
 }
 BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils", "bl_ext", "gpu", "blf", "bmesh"}
 TREE_LINE = re.compile(r"^(?P<indent> *)(?P<name>[\w./-]+?/?)(?:\s{2,}(?P<purpose>\S.*))?$")
@@ -53,7 +54,7 @@ def in_extension(package: str, name: str) -> str:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_only_what_they_may(package):
-    """Backend imports none of the others, addon and training import backend alone."""
+    """Backend imports none of the others, addon and pictures import backend alone."""
     for path in modules(package):
         tops = {in_extension(package, name).split(".")[0] for name in imports(path)}
         wrong = (tops & set(PACKAGES)) - ALLOWED[package] - {package}
@@ -73,7 +74,7 @@ def top_level(path: Path) -> set[str]:
 
 def test_blender_is_known_to_the_addon_alone():
     """`backend` never imports Blender; `training` and `demo` only inside functions, so that they load without it."""
-    for package in ("backend", "training", "demo"):
+    for package in ("backend", "demo", "pictures", "training"):
         for path in modules(package):
             tops = top_level(path) if package != "backend" else {name.split(".")[0] for name in imports(path)}
             assert not tops & BLENDER, f"{path.relative_to(ROOT)} imports {', '.join(sorted(tops & BLENDER))}"

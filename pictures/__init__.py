@@ -1,0 +1,1 @@
+"""Pictures by which a person can judge motion of any skeleton: poses as shaded limbs, sheets; needs Pillow."""
