@@ -51,7 +51,11 @@ def load(path) -> list:
         addon_utils.enable("io_anim_bvh")
         bpy.ops.import_anim.bvh(filepath=path, update_scene_fps=True, update_scene_duration=True)
     elif kind == "fbx":
-        bpy.ops.wm.fbx_import(filepath=path)
+        if bpy.app.version >= (4, 5):
+            bpy.ops.wm.fbx_import(filepath=path)
+        else:
+            addon_utils.enable("io_scene_fbx")
+            bpy.ops.import_scene.fbx(filepath=path)
     else:
         addon_utils.enable("io_scene_gltf2")
         bpy.ops.import_scene.gltf(filepath=path)

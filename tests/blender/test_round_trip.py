@@ -1,5 +1,7 @@
 """Blender -> Motion -> Blender: what is read is what Blender shows, on real files and on every kind of channel."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,15 @@ CLIPS = 2  # of each human set
 MODELS = shared_files("creatures/*/*.glb", "characters/*/*.glb")
 HUMAN_SETS = shared_files("human/*.tar.xz")
 SAMPLES = shared_files("formats/*.fbx", "formats/*.bvh", "formats/glb_*.glb", "formats/blend_*.blend")
-STILL = {"blend_broken_library_link.blend", "blend_nla_stack_no_active_action.blend"}  # refused: no bones, no action
+STILL = {  # refused: no bones, no action, no keys
+    "blend_broken_library_link.blend", "blend_nla_stack_no_active_action.blend", "fbx_binary_maya_human_ik.fbx",
+    "glb_armature_without_animation.glb",
+}  # fmt: skip
+# What Blender 4.2's module can't open: files of later versions or with slots, FBX as text, Draco (lacks its library).
+NEWER = {
+    "blend_broken_library_link.blend", "blend_one_action_two_slots_two_armatures.blend", "fbx_ascii_maya_sausage.fbx",
+    "glb_draco_30fps_mech.glb", "glb_draco_rigid_cat.glb",
+}  # fmt: skip
 # The importer's child inherits its parent's uneven scale: turns there are no turns, so only reading is exact.
 SHEARED = {"fbx_binary_motionbuilder_sausage_rrss.fbx", "blend_nonuniform_scale_mixed_rotation_modes.blend"}
 
@@ -95,7 +105,10 @@ def test_models(timeline, path):
             assert_read(armature, reading)
 
 
-@pytest.mark.parametrize("path", SAMPLES)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.newer] * (Path(path).name in NEWER)) for path in SAMPLES],
+)
 def test_samples(timeline, path):
     """Importer samples: FBX, BVH in several orders and rates, odd GLB and BLEND files."""
     path = need(path)
@@ -108,8 +121,7 @@ def test_samples(timeline, path):
             with pytest.raises(stage.module("armature").MotionError):
                 timeline.read(armature)
     no_armature = path.name in ("glb_draco_rigid_cat.glb", "glb_rigid_nodes_no_armature.glb")
-    silent = path.name in STILL | {"fbx_binary_maya_human_ik.fbx", "glb_armature_without_animation.glb"}
-    assert bool(read) == (not no_armature and not silent)
+    assert bool(read) == (not no_armature and path.name not in STILL)
 
 
 def test_control_rig(timeline):
@@ -475,12 +487,9 @@ def test_numbers_that_are_none(timeline):
         timeline.read(armature)
 
 
+@pytest.mark.newer
 def test_a_slot_without_keys(timeline):
     """The sentence names the slot that has them."""
-    import bpy
-
-    if bpy.app.version < (4, 4):
-        pytest.skip("Blender before 4.4 has no slots")
     armature = stage.add_armature()
     action = animate(armature)
     full = armature.animation_data.action_slot

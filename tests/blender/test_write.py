@@ -216,10 +216,9 @@ def test_quaternion_signs_stay(timeline):
     assert_shows(armature, reading, change, written)
 
 
+@pytest.mark.newer
 def test_one_action_for_two_armatures(timeline):
     """Only the armature's own slot is written."""
-    if not timeline.HAS_SLOTS:
-        pytest.skip("Blender before 4.4 has no slots")
     first, second = stage.add_armature("first"), stage.add_armature("second")
     action = animate(first)
     other = animate(second)

@@ -1,6 +1,7 @@
 """What `build.py` puts together, and what its test command makes of pytest's answers."""
 
 import os
+import subprocess
 import sys
 import tomllib
 import zipfile
@@ -8,6 +9,7 @@ import zipfile
 import pytest
 
 import build
+from tools import environments, testing
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,8 @@ def test_assembling_again_leaves_nothing_old(tmp_path):
 
 def test_requirements_are_pinned():
     """The environment is the same on every machine."""
-    for pin in build.requirements(["blender", "training", "dev"]):
+    groups = [blender.group for blender in environments.BLENDERS.values()]
+    for pin in environments.requirements([*groups, "training", "dev"]):
         assert "==" in pin, pin
 
 
@@ -80,22 +83,63 @@ def test_requirements_are_pinned():
         ("import os\ndef test_a(): os._exit(0)\n", {"failed": 1}),
     ],
 )
-def test_results_are_counted(tmp_path, monkeypatch, source, counted):
+def test_results_are_counted(tmp_path, source, counted):
     """Passed, failed, skipped; a file that can't be imported, or a process that dies, is a failure."""
-    monkeypatch.setattr(build, "DIST", tmp_path)
     file = tmp_path / "test_sample.py"
     file.write_text(source)
     arguments = [str(file), "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
-    assert build.run_pytest(sys.executable, arguments, dict(os.environ)) == counted
+    assert testing.run_pytest(sys.executable, arguments, dict(os.environ), tmp_path / "report.xml") == counted
 
 
 def test_blender_files_get_a_process_each():
     """bpy can be imported once a process; named tests keep their order of kinds."""
     named = ["tests/plain/test_build.py", "tests/blender/test_operators.py::test_x", "tests/plain/test_imports.py"]
-    assert build.test_processes(named) == [
+    assert testing.test_processes(named) == [
         ["tests/plain/test_build.py", "tests/plain/test_imports.py"],
         ["tests/blender/test_operators.py::test_x"],
     ]
-    everything = build.test_processes([])
-    assert everything[0] == ["tests/plain", "tests/process"]
+    everything = testing.test_processes([])
+    assert everything[0] == ["tests/plain", "tests/process", "tests/training"]
     assert all(len(one) == 1 and one[0].startswith("tests/blender/test_") for one in everything[1:])
+
+
+def test_other_blenders_run_what_depends_on_them():
+    """All Blender and process tests, but for the demo's and those that need PyTorch or what the oldest lacks."""
+    oldest, newest = environments.BLENDERS["4.2"], environments.BLENDERS["5.2"]
+    assert testing.test_processes([], newest)[0] == ["tests/process"]
+    rest = [one for one in testing.test_processes([])[1:] if one != ["tests/blender/test_demo.py"]]
+    assert testing.test_processes([], newest)[1:] == rest
+    assert testing.marks(environments.MAIN) == []
+    assert testing.marks(newest) == ["-m", "not torch"]
+    assert testing.marks(oldest) == ["-m", "not newer and not torch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "versions", "rest"),
+    [
+        ([], ["5.0"], []),
+        (["--blender", "all", "-x"], ["4.2", "4.5", "5.0", "5.2"], ["-x"]),
+        (["tests/blender", "--blender=5.2,4.2"], ["5.2", "4.2"], ["tests/blender"]),
+    ],
+)
+def test_blenders_are_named(arguments, versions, rest):
+    """By commas, or all; without a word the main one."""
+    blenders, others = testing.chosen_blenders(arguments)
+    assert ([one.version for one in blenders], others) == (versions, rest)
+
+
+@pytest.mark.parametrize("named", ["", "4.3", "5.2,"])
+def test_a_blender_that_there_is_not(named):
+    """The sentence has the versions."""
+    with pytest.raises(environments.BuildError, match="takes 4.2, 4.5, 5.0, 5.2 with commas between, or all"):
+        testing.chosen_blenders(["--blender", named])
+
+
+def test_the_python_of_a_blender_is_found_or_asked_for():
+    """This one is found; one that nobody has is named with the ways to get it."""
+    found = environments.find_python(sys.version_info[:2])
+    code = "import sys; print(*sys.version_info[:2])"
+    printed = subprocess.run([found, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert tuple(map(int, printed.split())) == sys.version_info[:2]
+    with pytest.raises(environments.BuildError, match="Python 3.99 was found neither.*uv python install 3.99"):
+        environments.find_python((3, 99))

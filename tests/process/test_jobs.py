@@ -394,6 +394,7 @@ def test_too_little_memory_is_explained_and_survived(extension, new_client, tmp_
     assert head["frames"] == 90 and head["notice"] is None
 
 
+@pytest.mark.torch
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="this Python has no torch")
 def test_a_device_that_runs_out_of_memory_leaves_the_work_to_the_cpu(extension, new_client, tmp_path):
     """And says so. The device here is torch's `cpu:0`, which goes the way of a GPU, for want of one in every test."""
@@ -451,6 +452,7 @@ def test_the_torch_engine_in_a_python_without_torch_is_explained(extension, new_
     assert caught.value.kind == "user"
 
 
+@pytest.mark.torch
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="this Python has no torch")
 def test_the_torch_engine_gives_the_same_variation(new_client):
     """Both engines, through their processes, from one seed."""

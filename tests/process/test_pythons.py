@@ -132,6 +132,7 @@ def test_a_gpu_is_held_against_the_code_in_torch(extension, archs, capability, l
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == str(lacks)
 
 
+@pytest.mark.torch
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="this Python has no torch")
 def test_a_python_with_torch_is_described(extension):
     """The one that runs this test."""
