@@ -158,7 +158,7 @@ def _write_rows(reading, curves, kind, bones, rises, rows) -> int:
         curve = curves[channels.paths[row], component]
         values, before = new[component, place], old[component, place]
         if len(curve.modifiers):  # they act on top of the keys, so the keys get the difference
-            values = _unmodified(curve, reading.frames, before) + (values - before)
+            values = unmodified(curve, reading.frames, before) + (values - before)
         if whole and channels.dense[row] and len(frames) == len(curve.keyframe_points):
             keys[1::2] = values
             _set_values(curve, keys, values, before)
@@ -167,7 +167,7 @@ def _write_rows(reading, curves, kind, bones, rises, rows) -> int:
     return len(selection[0])
 
 
-def _unmodified(curve, frames, modified) -> np.ndarray:
+def unmodified(curve, frames, modified) -> np.ndarray:
     """The curve's values without its modifiers; what cycles make beyond the keys stays, for keys will stand there."""
     keys, kinds = np.empty(2 * len(curve.keyframe_points), np.float32), np.empty(len(curve.keyframe_points), np.int32)
     curve.keyframe_points.foreach_get("co", keys)
