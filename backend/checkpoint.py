@@ -1,7 +1,7 @@
 """Reads and writes the weights file, which describes itself: configuration, feature layout, latent statistics, card.
 
-The file has the safetensors layout. Parameters are float16, named by their path (`encoder.0.blocks.0.mlp_up`);
-statistics of the training set's latents, which shape the noise of variations, are named `statistics.*`.
+The file has the safetensors layout. Parameters are float16, named by their path (`encoder.0.blocks.0.mlp_up`), those of
+the prior below `prior`; statistics of the training set's latents are named `statistics.*`.
 """
 
 import json
@@ -12,6 +12,7 @@ import numpy as np
 
 from .features import JOINT_INPUTS, JOINT_OUTPUTS, MODEL_FPS, ROOT_FEATURES
 from .model import Level, ModelConfig, parameter_shapes
+from .prior import PriorConfig, prior_shapes
 from .skeleton import FACTS, RELATIONS
 from .tensors import load_tensors, save_tensors
 
@@ -26,6 +27,7 @@ class Checkpoint:
     Attributes:
         config: sizes of the model. parameters: nested dict of float32 arrays. statistics: see `training/export.py`.
         version: of the weights, as text. card: what they were made from and how, as text.
+        prior: sizes of the prior, whose parameters are below `prior`; None where there is none.
     """
 
     config: ModelConfig
@@ -33,6 +35,7 @@ class Checkpoint:
     statistics: dict[str, np.ndarray]
     version: str
     card: str
+    prior: PriorConfig | None = None
 
 
 def feature_layout() -> dict:
@@ -78,6 +81,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint):
         "features": json.dumps(feature_layout()),
         "card": checkpoint.card,
     }
+    if checkpoint.prior is not None:
+        metadata["prior"] = json.dumps(asdict(checkpoint.prior))
     save_tensors(path, arrays, metadata)
 
 
@@ -96,13 +101,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     config = json.loads(metadata["config"])
     config["levels"] = tuple(Level(**level) for level in config["levels"])
     config = ModelConfig(**config)
+    prior = PriorConfig(**json.loads(metadata["prior"])) if "prior" in metadata else None
     parameters, statistics = {}, {}
     for name, array in arrays.items():
         if name.startswith(STATISTICS):
             statistics[name.removeprefix(STATISTICS)] = array
         else:
             parameters[name] = array.astype(np.float32)
-    expected = flatten(parameter_shapes(config))
+    expected = parameter_shapes(config) | ({} if prior is None else {"prior": prior_shapes(prior, config)})
+    expected = flatten(expected)
     for name, shape in expected.items():
         found = parameters[name].shape if name in parameters else "nothing"
         if found != shape:
@@ -111,4 +118,4 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ValueError(
             f"{Path(path).name} holds parameters that the model doesn't have: {', '.join(sorted(foreign)[:5])}."
         )
-    return Checkpoint(config, unflatten(parameters), statistics, metadata["version"], metadata.get("card", ""))
+    return Checkpoint(config, unflatten(parameters), statistics, metadata["version"], metadata.get("card", ""), prior)

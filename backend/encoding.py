@@ -24,6 +24,7 @@ from .features import (
 )
 from .model import ModelConfig, decode, embed_skeleton, encode
 from .motion import Motion, joint_positions, resample_motion, whole_chunk_rows
+from .prior import PriorConfig
 from .rotations import (
     matrix_angle,
     matrix_to_rotvec,
@@ -45,7 +46,7 @@ class Model:
 
     Attributes:
         engine: module. device: the engine's own name of it; device_words: for people.
-        parameters: nested dict of the engine's arrays. config, statistics, version: see `checkpoint.Checkpoint`.
+        parameters: nested dict of the engine's arrays. config, statistics, version, prior: see `checkpoint.Checkpoint`.
     """
 
     engine: object
@@ -55,6 +56,7 @@ class Model:
     config: ModelConfig
     statistics: dict[str, np.ndarray]
     version: str
+    prior: PriorConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,14 @@ def load_model(path, engine_name: str, device=None) -> Model:
         }
 
     return Model(
-        engine, device, words, move(checkpoint.parameters), checkpoint.config, checkpoint.statistics, checkpoint.version
+        engine,
+        device,
+        words,
+        move(checkpoint.parameters),
+        checkpoint.config,
+        checkpoint.statistics,
+        checkpoint.version,
+        checkpoint.prior,
     )
 
 

@@ -1,9 +1,9 @@
-"""python -m training prepare | train | evaluate | export"""
+"""python -m training prepare | train | prior | evaluate | export"""
 
 import importlib
 import sys
 
-STEPS = ("prepare", "train", "evaluate", "export")
+STEPS = ("prepare", "train", "prior", "evaluate", "export")
 
 
 def main():

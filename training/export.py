@@ -9,6 +9,7 @@ import torch
 
 from backend.checkpoint import Checkpoint, flatten, save_checkpoint, unflatten
 from backend.model import Level, ModelConfig, embed_skeleton, encode
+from backend.prior import PriorConfig
 from backend.variation import level_name
 
 from .dataset import STRUCTURE, batch_features, clip_batch
@@ -70,6 +71,22 @@ def _factor(covariance) -> np.ndarray:
     return vectors * np.sqrt(np.maximum(values, SMALLEST))
 
 
+def load_prior(path: Path, model_step: int) -> tuple[PriorConfig, dict, dict[str, np.ndarray]]:
+    """The prior's sizes, parameters, and the latents' scales as statistics named `prior_*`.
+
+    Raises:
+        ValueError: it was trained for the weights of another step.
+    """
+    state = torch.load(path, weights_only=False, map_location="cpu")
+    if state["model_step"] != model_step:
+        raise ValueError(
+            f"{path} was trained for step {state['model_step']}, but the model is at step {model_step}. "
+            "Train the prior again."
+        )
+    scales = {f"prior_{name}": value.numpy() for name, value in state["scales"].items()}
+    return PriorConfig(**state["config"]), unflatten(state["averaged"]), scales
+
+
 def export(run: Path, data: Path, out: Path, version: str, card: str):
     """Writes the weights file at `out` from `latest.pt` of a run."""
     state = torch.load(run / "latest.pt", weights_only=False, map_location="cpu")
@@ -80,8 +97,13 @@ def export(run: Path, data: Path, out: Path, version: str, card: str):
     rng = np.random.default_rng(0)
     chosen = rng.choice(indices, size=min(STATISTICS_CLIPS, len(indices)), replace=False)
     statistics = latent_statistics(parameters, config, store, chosen)
+    prior = None
+    if (run / "prior.pt").exists():
+        prior, prior_parameters, scales = load_prior(run / "prior.pt", state["step"])
+        parameters["prior"] = prior_parameters
+        statistics |= scales
     arrays = unflatten({name: value.numpy() for name, value in flatten(parameters).items()})
-    save_checkpoint(out, Checkpoint(config, arrays, statistics, version, card))
+    save_checkpoint(out, Checkpoint(config, arrays, statistics, version, card, prior))
     print(
         f"{out}: {out.stat().st_size / 1e6:.2f} MB, step {state['step']}, "
         f"{state['frames_seen'] / 1e6:.1f} M frames seen"
