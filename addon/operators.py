@@ -6,7 +6,7 @@
 import bpy
 from bpy.props import BoolProperty, IntProperty
 
-from . import results, session, tasks
+from . import results, session, several, tasks
 from .armature import check_armature, check_writable
 from .backend.errors import Cancelled, UserError
 from .properties import ResampleSettings
@@ -19,7 +19,11 @@ def refusal(context) -> str:
     """Why the active object can't be read now, as a sentence; empty where it can."""
     if session.job is not None:
         return f"{session.job.title} is still running. Wait for it or cancel it."
-    armature = results.armature_of(context)
+    return armature_refusal(results.armature_of(context))
+
+
+def armature_refusal(armature) -> str:
+    """Why an armature can't be read now, as a sentence; empty where it can."""
     try:
         check_armature(armature)
         check_writable(armature)
@@ -90,17 +94,41 @@ def tidy() -> None:
 
 
 class JobOperator:
-    """What the three jobs share. A subclass has `bl_label`, `place` and `steps(context)`."""
+    """What the three jobs share. A subclass has `bl_label`, `place` and `part(context)`."""
 
     bl_options = {"UNDO"}
+
+    all_selected: BoolProperty(
+        name="All Selected",
+        description="Do this for every selected armature, each with a list of its own, not for the active one alone. "
+        "A click does so; a script says so",
+        default=False,
+        options={"SKIP_SAVE"},
+    )
 
     @classmethod
     def poll(cls, context):
         """Whether the button can be clicked, and why not."""
         reason = refusal(context)
+        if session.job is None and any(not armature_refusal(one) for one in results.armatures_of(context)):
+            reason = ""  # a selected armature can be done; those that can't are named
         if reason:
             cls.poll_message_set(reason)
         return not reason
+
+    def steps(self, context):
+        """The job: for the active armature, or one job for all that are selected."""
+        armatures = results.armatures_of(context) if self.all_selected else [results.armature_of(context)]
+        reasons = [armature_refusal(armature) for armature in armatures]
+        if len(armatures) == 1:
+            if reasons[0]:
+                raise UserError(reasons[0])
+            return self.part(context)(tasks.Target(context, armatures[0]))
+        part = self.part(context)
+        return several.together(
+            (armature.name, several.refusing(reason) if reason else part(tasks.Target(context, armature)))
+            for armature, reason in zip(armatures, reasons, strict=True)
+        )
 
     def execute(self, context):
         """For scripts: blocks until the job is done, and prints its progress."""
@@ -113,6 +141,8 @@ class JobOperator:
 
     def invoke(self, context, event):
         """For clicks: starts the job and returns at once."""
+        if not self.properties.is_property_set("all_selected"):
+            self.all_selected = True
         if bpy.app.background:
             return self.execute(context)
         try:
@@ -173,31 +203,32 @@ class JobOperator:
 
 
 class MOTION_VARIATIONS_OT_encode(JobOperator, bpy.types.Operator):
-    """Read the armature's motion and say how well the model knows it. Changes nothing"""
+    """Read the selected armatures' motion and say how well the model knows it. Changes nothing"""
 
     bl_idname = "motion_variations.encode"
     bl_label = "Encode"
     place = "MOTION"
 
-    def steps(self, context):
-        """The job."""
-        return tasks.encode(tasks.Target(context))
+    def part(self, context):
+        """The job of one armature, as a function of its target."""
+        return tasks.encode
 
 
 class MOTION_VARIATIONS_OT_reconstruct(JobOperator, bpy.types.Operator):
-    """Add an action that shows the motion as the model knows it. The source stays as it is"""
+    """Add an action to each selected armature that shows the motion as the model knows it. Sources stay"""
 
     bl_idname = "motion_variations.reconstruct"
     bl_label = "Reconstruct"
     place = "MOTION"
 
-    def steps(self, context):
-        """The job."""
-        return tasks.reconstruct(tasks.Target(context), context.scene.motion_variations.keys)
+    def part(self, context):
+        """The job of one armature, as a function of its target."""
+        keys = context.scene.motion_variations.keys
+        return lambda target: tasks.reconstruct(target, keys)
 
 
 class MOTION_VARIATIONS_OT_resample(ResampleSettings, JobOperator, bpy.types.Operator):
-    """Add variations of the armature's motion, each as a new action, and show the first. The source stays as it is"""
+    """Add variations of the selected armatures' motion, each as a new action, and show the first. Sources stay"""
 
     bl_idname = "motion_variations.resample"
     bl_label = "Resample motion"
@@ -207,8 +238,8 @@ class MOTION_VARIATIONS_OT_resample(ResampleSettings, JobOperator, bpy.types.Ope
         name="Show First", description="Show the first new variation; without it the shown action stays", default=True
     )
 
-    def steps(self, context):
-        """The job; what a script doesn't give comes from the panel."""
+    def part(self, context):
+        """The job of one armature, as a function of its target; what a script doesn't give comes from the panel."""
         panel = context.scene.motion_variations
         given = {
             name: getattr(self if self.properties.is_property_set(name) else panel, name)
@@ -218,7 +249,7 @@ class MOTION_VARIATIONS_OT_resample(ResampleSettings, JobOperator, bpy.types.Ope
         frame_range, start, end = (given.pop(name) for name in ("frame_range", "frame_start", "frame_end"))
         limits = frame_limits(context.scene, frame_range, start, end)
         choice = tasks.Choice(limits=limits, new_seed=new_seed, show_first=self.show_first, **given)
-        return tasks.resample(tasks.Target(context), choice)
+        return lambda target: tasks.resample(target, choice)
 
 
 class MOTION_VARIATIONS_OT_cancel(bpy.types.Operator):

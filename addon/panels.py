@@ -3,11 +3,13 @@
 import bpy
 
 from . import connection, results, session
+from .operators import armature_refusal
 from .preferences import preferences
 
 CATEGORY = "Variations"
 CHARACTER_PX = 7.2  # mean width of a character at interface scale 1
 MARGIN_PX = 48  # of a panel, with the icon before a sentence
+MAX_ARMATURES = 6  # that a panel names where more are selected
 MAX_LINES = 12  # of a sentence in a panel
 
 
@@ -58,6 +60,23 @@ def fact(layout, name: str, value: str) -> None:
     split.label(text=value, translate=False)
 
 
+def draw_others(layout, context) -> None:
+    """Which armatures a click is about where several are selected; the shown list is the active one's."""
+    armatures = results.armatures_of(context)
+    if len(armatures) < 2:
+        return
+    column = layout.box().column(align=True)
+    column.label(text=f"A click does all {len(armatures)} selected armatures")
+    for armature in armatures[:MAX_ARMATURES]:
+        reason = armature_refusal(armature)
+        row = column.row()
+        row.alert = bool(reason)
+        icon = "ERROR" if reason else "ARMATURE_DATA"
+        row.label(text=f"{armature.name}: {reason or results.source_action(armature).name}", icon=icon, translate=False)
+    if len(armatures) > MAX_ARMATURES:
+        column.label(text=f"and {len(armatures) - MAX_ARMATURES} more", icon="BLANK1")
+
+
 class _Panel:
     """What the panels share."""
 
@@ -87,6 +106,7 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
                 column.label(text="No action", icon="ACTION")
             else:
                 column.label(text=source.name, icon="ACTION", translate=False)
+        draw_others(layout, context)
         row = layout.row(align=True)
         row.operator("motion_variations.encode", icon="VIEWZOOM")
         row.operator("motion_variations.reconstruct", text="", icon="MOD_MIRROR")

@@ -20,6 +20,16 @@ def armature_of(context):
     return selected.find_armature() or selected
 
 
+def armatures_of(context) -> list:
+    """What a click is about where several are selected: the active armature first; the active object without any."""
+    active, found = armature_of(context), []
+    for thing in (active, *context.selected_objects):
+        armature = thing if thing is None or thing.type == "ARMATURE" else thing.find_armature()
+        if armature is not None and armature not in found:
+            found.append(armature)
+    return found or [active]
+
+
 def active_action(armature):
     """The action that animates the object now, or None."""
     data = armature.animation_data

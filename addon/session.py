@@ -34,6 +34,7 @@ class Progress:
         waiting: there is nothing to do until the backend answers.
         exclusive: the file is being written, so the user's clicks have to wait.
         fragile: an undo now would pull data away from under the job.
+        ready: all is written, what follows takes no further step and can't fail half-way.
     """
 
     fraction: float
@@ -41,6 +42,7 @@ class Progress:
     waiting: bool = False
     exclusive: bool = False
     fragile: bool = False
+    ready: bool = False
 
 
 class Job:

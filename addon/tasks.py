@@ -53,8 +53,8 @@ class Choice:
 class Target:
     """An armature, its source action and the scene, found again after an undo."""
 
-    def __init__(self, context):
-        armature = results.armature_of(context)
+    def __init__(self, context, armature=None):
+        armature = armature or results.armature_of(context)
         self._armature = timeline.Block.of(armature)
         self._source = timeline.Block.of(results.source_action(armature))
         self._scene = timeline.Block.of(context.scene)
@@ -79,6 +79,7 @@ def encode(target: Target):
     """How well the model knows the source; kept with the armature."""
     reading = yield from _read(target)
     head = yield from _ask("encode", reading, 1.0)
+    yield Progress(1.0, "Keeping what was found", exclusive=True, ready=True)
     report = _keep_report(target, reading, head)
     sentence = (
         f"Encoded {report.frames} frames. The model knows this motion to {report.rotation_deg:.1f}\u00b0 and "
@@ -219,18 +220,19 @@ def _write(reading, changes, keys, limits, new_name):
     written = []
     try:
         for index, (_, change) in enumerate(changes):
-            source = reading.action.find("actions")
-            with contextlib.closing(timeline.write_steps(reading, change, new_name(source), keys, limits)) as steps:
-                share = 0.0
+            text, share = f"Writing action {index + 1} of {len(changes)}", 0.0
+            yield Progress(ASK_UNTIL + (1 - ASK_UNTIL) * index / len(changes), text, exclusive=True)
+            name = new_name(reading.action.find("actions"))
+            with contextlib.closing(timeline.write_steps(reading, change, name, keys, limits)) as steps:
                 while True:
-                    fraction = ASK_UNTIL + (1 - ASK_UNTIL) * (index + share) / len(changes)
-                    text = f"Writing action {index + 1} of {len(changes)}"
-                    yield Progress(fraction, text, exclusive=True, fragile=True)
                     try:
                         share = next(steps)
                     except StopIteration as end:
                         written.append(end.value)
                         break
+                    fraction = ASK_UNTIL + (1 - ASK_UNTIL) * (index + share) / len(changes)
+                    yield Progress(fraction, text, exclusive=True, fragile=True)
+        yield Progress(1.0, "Adding to the list", exclusive=True, fragile=True, ready=True)
     except BaseException:
         for one in written:
             bpy.data.actions.remove(one.action)

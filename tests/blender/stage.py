@@ -177,8 +177,8 @@ def advance_to(text: str, limit_s: float = 30.0) -> None:
         time.sleep(0.001)
 
 
-def start_resample(count=2, **changes):
-    """Starts the job of *Resample motion* without running it, as a click does."""
+def start_resample(count=2, armatures=(), **changes):
+    """Starts the job of *Resample motion* without running it, as a click does; on several armatures where given."""
     import bpy
 
     tasks, session = module("tasks"), module("session")
@@ -187,7 +187,14 @@ def start_resample(count=2, **changes):
         "selected_only": False, "keys": "EVERY_FRAME", "limits": None, "new_seed": False, "show_first": True,
     }  # fmt: skip
     choice = tasks.Choice(count=count, **(facts | changes))
-    return session.start("Resample motion", "RESAMPLE", tasks.resample(tasks.Target(bpy.context), choice))
+    targets = [tasks.Target(bpy.context, armature) for armature in armatures or (None,)]
+    jobs = [tasks.resample(target, choice) for target in targets]
+    if armatures:
+        names = [armature.name for armature in armatures]
+        steps = module("several").together(zip(names, jobs, strict=True))
+    else:
+        steps = jobs[0]
+    return session.start("Resample motion", "RESAMPLE", steps)
 
 
 def finish(limit_s: float = 60.0) -> str:
