@@ -9,7 +9,8 @@ from bpy.props import BoolProperty, IntProperty
 from . import results, session, several, tasks
 from .armature import check_armature, check_writable
 from .backend.errors import Cancelled, UserError
-from .properties import ResampleSettings
+from .scope import FIELDS, scope_of
+from .settings import ResampleSettings
 
 TICK_S = 0.05  # between two looks of a running job; a cancellation is seen within one
 REDRAW_AFTER_S = 0.4
@@ -38,23 +39,6 @@ def armature_refusal(armature) -> str:
             "Dope Sheet's action editor."
         )
     return ""
-
-
-def frame_limits(scene, frame_range: str, start: int, end: int) -> tuple[int, int] | None:
-    """First and last frame that may change; None for the whole action.
-
-    Raises:
-        UserError: there is no such range.
-    """
-    if frame_range == "WHOLE":
-        return None
-    if frame_range == "PREVIEW":
-        if not scene.use_preview_range:
-            raise UserError("The scene has no preview range. Set one (P in the timeline), or choose the whole action.")
-        start, end = scene.frame_preview_start, scene.frame_preview_end
-    if start >= end:
-        raise UserError(f"The range starts at {start} and ends at {end}. Let it end later than it starts.")
-    return start, end
 
 
 def redraw_panels() -> None:
@@ -246,10 +230,17 @@ class MOTION_VARIATIONS_OT_resample(ResampleSettings, JobOperator, bpy.types.Ope
             for name in ResampleSettings.__annotations__
         }
         new_seed = not given.pop("lock_seed") and not self.properties.is_property_set("seed")
-        frame_range, start, end = (given.pop(name) for name in ("frame_range", "frame_start", "frame_end"))
-        limits = frame_limits(context.scene, frame_range, start, end)
-        choice = tasks.Choice(limits=limits, new_seed=new_seed, show_first=self.show_first, **given)
-        return lambda target: tasks.resample(target, choice)
+        scoped = {name: given.pop(name) for name in FIELDS}
+
+        def of(target):
+            try:
+                scope = scope_of(context.scene, target.armature, target.source, scoped)
+            except UserError as error:
+                return several.refusing(str(error))
+            choice = tasks.Choice(scope=scope, new_seed=new_seed, show_first=self.show_first, **given)
+            return tasks.resample(target, choice)
+
+        return of
 
 
 class MOTION_VARIATIONS_OT_cancel(bpy.types.Operator):

@@ -171,10 +171,10 @@ class MOTION_VARIATIONS_PT_options(_Panel, bpy.types.Panel):
         layout.prop(settings, "keys")
         column = layout.column(heading="Keep")
         column.prop(settings, "keep_ends", text="First and last pose")
-        column.prop(settings, "keep_root_path", text="Root path")
         column.prop(settings, "contacts", text="Contacts")
-        column = layout.column(heading="Change")
-        column.prop(settings, "selected_only", text="Selected bones only")
+        layout.prop(settings, "root_path")
+        layout.prop(settings, "loop")
+        layout.prop(settings, "bones")
 
 
 class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):

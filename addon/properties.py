@@ -2,7 +2,6 @@
 
 import bpy
 from bpy.props import (
-    BoolProperty,
     CollectionProperty,
     EnumProperty,
     FloatProperty,
@@ -12,24 +11,8 @@ from bpy.props import (
 )
 
 from .backend.errors import UserError
+from .settings import LEVELS, ResampleSettings
 
-MAX_VARIATIONS = 20
-MAX_SEED = 2**31 - 1
-
-LEVELS = (
-    ("WHOLE", "Whole motion", "Another performance throughout: posture and manner change, the same from start to end"),
-    ("PHRASES", "Phrases", "Other phrasing: what changes drifts over the clip, about every second"),
-    ("DETAIL", "Detail", "Small and quick differences only; posture and phrasing stay"),
-)
-RANGES = (
-    ("WHOLE", "Whole action", "Vary the action from its first key to its last"),
-    ("PREVIEW", "Preview range", "Vary the frames inside the scene's preview range; the others stay as they are"),
-    ("CUSTOM", "Custom", "Vary the frames from start to end below; the others stay as they are"),
-)
-KEYS = (
-    ("EVERY_FRAME", "Every frame", "Write a key on every frame: exact, but dense"),
-    ("SOURCE_KEYS", "Source's keys", "Write only where the source has keys: as easy to edit as the source"),
-)
 KINDS = (
     ("SOURCE", "Source", "The action that the variations were made from"),
     ("RECONSTRUCTION", "Reconstruction", "The source as the model knows it"),
@@ -37,78 +20,6 @@ KINDS = (
 )
 
 CARRIED = {"LIBRARY_OVERRIDABLE"}  # what an armature carries can be changed on a linked one with an override
-
-
-class ResampleSettings:
-    """What *Resample motion* takes; the scene keeps it for the panel, the operator has the same for scripts."""
-
-    count: IntProperty(
-        name="Count",
-        description="How many variations one click makes. Each is a new action; the source stays as it is",
-        default=3,
-        min=1,
-        max=MAX_VARIATIONS,
-    )
-    strength: FloatProperty(
-        name="Strength",
-        description="How far the variations go from the source. At 0 they equal it, at 1 they differ as much as two "
-        "performances of one motion do",
-        default=1.0,
-        min=0.0,
-        max=3.0,
-        soft_max=2.0,
-        step=5,
-        precision=2,
-    )
-    level: EnumProperty(
-        name="Level",
-        description="What changes: the whole motion, its phrases, or its detail",
-        items=LEVELS,
-        default="PHRASES",
-    )
-    seed: IntProperty(
-        name="Seed",
-        description="Number of the first variation, the next ones count up from it. The same seed and settings give "
-        "the same variations again. Each click takes a new seed unless it is locked",
-        default=1,
-        min=0,
-        max=MAX_SEED,
-    )
-    lock_seed: BoolProperty(
-        name="Lock Seed",
-        description="Keep the seed, so that the next click makes the same variations again (with other settings: "
-        "comparable ones)",
-        default=False,
-    )
-    keep_root_path: BoolProperty(
-        name="Keep root path",
-        description="The body's root stays on its path over the ground, only the pose changes",
-        default=True,
-    )
-    keep_ends: BoolProperty(
-        name="Keep first and last pose",
-        description="The first and the last pose stay as they are, so that clips still join",
-        default=True,
-    )
-    contacts: BoolProperty(
-        name="Keep contacts",
-        description="Feet, hands, paws that rest on something in the source rest over the same frames in the variation",
-        default=True,
-    )
-    selected_only: BoolProperty(
-        name="Selected bones only",
-        description="Change the selected pose bones alone; all other bones keep their motion",
-        default=False,
-    )
-    frame_range: EnumProperty(name="Frames", description="Which frames may change", items=RANGES, default="WHOLE")
-    frame_start: IntProperty(name="Start", description="First frame that may change", default=1)
-    frame_end: IntProperty(name="End", description="Last frame that may change", default=250)
-    keys: EnumProperty(
-        name="Keys",
-        description="Where the variations get keys. Frames outside the range keep the source's keys",
-        items=KEYS,
-        default="EVERY_FRAME",
-    )
 
 
 class MotionVariationsSettings(ResampleSettings, bpy.types.PropertyGroup):
@@ -137,6 +48,15 @@ class MotionVariationsRow(bpy.types.PropertyGroup):
         precision=1,
         override=CARRIED,
     )
+
+
+class MotionVariationsPin(bpy.types.PropertyGroup):
+    """A frame of a source whose pose stays in its variations."""
+
+    action: PointerProperty(
+        name="Action", type=bpy.types.Action, description="The source whose pose stays", override=CARRIED
+    )
+    frame: FloatProperty(name="Frame", description="The frame whose pose stays", override=CARRIED)
 
 
 class MotionVariationsReport(bpy.types.PropertyGroup):
@@ -191,11 +111,13 @@ class MotionVariationsResults(bpy.types.PropertyGroup):
         override=CARRIED,
     )
     report: PointerProperty(type=MotionVariationsReport, override=CARRIED)
+    pins: CollectionProperty(type=MotionVariationsPin, override=CARRIED | {"USE_INSERTION"})
 
 
 CLASSES = (
     MotionVariationsSettings,
     MotionVariationsRow,
+    MotionVariationsPin,
     MotionVariationsReport,
     MotionVariationsResults,
 )

@@ -18,9 +18,10 @@ from . import connection, results, timeline
 from .backend.change import arrays_to_change
 from .backend.errors import UserError
 from .backend.motion import motion_to_arrays
-from .properties import MAX_SEED
 from .pythons import check_python as examine_python
+from .scope import Scope
 from .session import Progress
+from .settings import MAX_SEED
 
 READ_UNTIL = 0.15  # of the progress bar
 ASK_UNTIL = 0.9
@@ -32,7 +33,7 @@ class Choice:
     """The settings of one click on *Resample motion*; see `properties.ResampleSettings`.
 
     Attributes:
-        limits: first and last frame that may change, None for all.
+        scope: which bones and frames may change. falloff, pin_ease: frames, 0 for what keeps the motion smooth.
         new_seed: take another seed than the last one, and show it in the panel.
     """
 
@@ -40,12 +41,14 @@ class Choice:
     strength: float
     level: str
     seed: int
-    keep_root_path: bool
+    root_path: str
+    loop: str
     keep_ends: bool
     contacts: bool
-    selected_only: bool
+    scope: Scope
+    falloff: int
+    pin_ease: int
     keys: str
-    limits: tuple[int, int] | None
     new_seed: bool
     show_first: bool
 
@@ -107,22 +110,25 @@ def reconstruct(target: Target, keys: str):
 def resample(target: Target, choice: Choice):
     """New actions: variations of the source."""
     reading = yield from _read(target)
-    arrays = {"selected": _selected_joints(target.armature, reading)} if choice.selected_only else {}
-    start, stop = _rows(reading, choice.limits)
+    arrays = _scope_arrays(reading, choice.scope)
+    start, stop = _rows(reading, choice.scope.limits)
     first_seed = random.randrange(MAX_SEED // 1000) if choice.new_seed else choice.seed
     seeds = [(first_seed + index) % (MAX_SEED + 1) for index in range(choice.count)]
     settings = {
         "strength": choice.strength,
         "level": choice.level,
         "keep_ends": choice.keep_ends,
-        "keep_root_path": choice.keep_root_path,
+        "root_path": choice.root_path,
+        "loop": choice.loop,
         "contacts": choice.contacts,
         "start": start,
         "stop": stop,
+        "falloff_s": _seconds(reading, choice.falloff),
+        "pin_ease_s": _seconds(reading, choice.pin_ease),
     }
     changes = []
     yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
-    written = yield from _write(reading, changes, choice.keys, choice.limits, results.new_variation_name)
+    written = yield from _write(reading, changes, choice.keys, choice.scope.limits, results.new_variation_name)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
     first_line = len(armature.motion_variations.rows)
@@ -259,23 +265,45 @@ def _keep_report(target, reading, head):
     return report
 
 
-def _selected_joints(armature, reading) -> np.ndarray:
-    """The joints whose bones, or bones that follow them, are selected, `[J]` u8.
+def _scope_arrays(reading, scope: Scope) -> dict[str, np.ndarray]:
+    """The joints that may turn and the rows whose pose stays, for the backend.
+
+    Raises:
+        UserError: none of the chosen bones moves.
+    """
+    arrays = {}
+    if scope.bones is not None:
+        arrays["selected"] = _chosen_joints(reading, scope)
+    pinned = np.zeros(len(reading.frames), dtype=np.uint8)
+    for frame in scope.pins:  # between two rows both stay
+        pinned[np.abs(reading.frames - frame) < reading.frames[1] - reading.frames[0] - FRAME_TOLERANCE] = 1
+    if pinned.any():
+        arrays["pinned"] = pinned
+    return arrays
+
+
+def _chosen_joints(reading, scope: Scope) -> np.ndarray:
+    """The joints whose bones are chosen, `[J]` u8; where none is, those that the chosen bones follow.
 
     Raises:
         UserError: there is none.
     """
-    bones = armature.pose.bones
-    on_pose = "select" in bpy.types.PoseBone.bl_rna.properties  # since Blender 5.0; on the bone before
-    chosen = np.array([(bones[name] if on_pose else bones[name].bone).select for name in reading.bones])
-    followed = reading.choice.followers[chosen]
-    selected = np.zeros(len(reading.choice.bones), dtype=np.uint8)
-    selected[followed[followed >= 0]] = 1
+    chosen = np.array([name in scope.bones for name in reading.bones])
+    selected = chosen[reading.choice.bones].astype(np.uint8)
+    if not selected.any():
+        followed = reading.choice.followers[chosen]
+        selected[followed[followed >= 0]] = 1
     if not selected.any():
         raise UserError(
-            "No bone that moves is selected. Select bones in pose mode, or switch off 'Selected bones only'."
+            f"None of {scope.named} moves in this action, so there is nothing to vary. Choose others, or let all bones "
+            "change (Bones: All)."
         )
     return selected
+
+
+def _seconds(reading, frames: int) -> float | None:
+    """Frames of the timeline as seconds; None for 0."""
+    return frames / (reading.fps * float(reading.frames[1] - reading.frames[0])) if frames else None
 
 
 def _rows(reading, limits) -> tuple[int | None, int | None]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .motion import Motion, joint_positions
-from .rotations import quaternion_multiply, quaternion_rotate, rotvec_to_quaternion
+from .rotations import quaternion_multiply, quaternion_rotate, quaternion_to_rotvec, rotvec_to_quaternion
 from .skeleton import ancestor_matrix, parent_rows
 
 
@@ -59,6 +59,17 @@ def arrays_to_change(arrays) -> Change:
 def scale_change(change: Change, factor: float) -> Change:
     """The same change, weaker or stronger: rotations along their axes, shifts along their lines."""
     return replace(change, rotation=factor * change.rotation, root=factor * change.root, slide=factor * change.slide)
+
+
+def compose_changes(later: Change, earlier: Change) -> Change:
+    """Both as one change of what `earlier` changes; `later` is measured from its result, on the same sliding joints."""
+    turns = quaternion_multiply(*(rotvec_to_quaternion(each.rotation.astype(np.float64)) for each in (later, earlier)))
+    return replace(
+        later,
+        rotation=quaternion_to_rotvec(turns).astype(np.float32),
+        root=(later.root + earlier.root).astype(np.float32),
+        slide=(later.slide + earlier.slide).astype(np.float32),
+    )
 
 
 def changed_positions(parents, positions, change: Change) -> np.ndarray:

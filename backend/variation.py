@@ -5,30 +5,34 @@ its own latents and that of new ones. So the model's reconstruction error cancel
 what the model doesn't see is kept. The change is band-limited, so that the source keeps its own snap and texture.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .change import Change, apply_change, scale_change
+from .change import Change, apply_change, compose_changes, scale_change
 from .contacts import keep_contacts
 from .encoding import Encoding, Model, block_ticker, change_with_slides, decode_pose, heading_to_world, to_source_rows
+from .errors import UserError
 from .features import MODEL_FPS
 from .limits import limit_joints
+from .loops import close_change, closing_change, find_seam, keep_contacts_around
+from .masks import carried_turns
 from .motion import Motion, joint_positions, position_jerk
-from .rotations import (
-    matrix_to_rotvec,
-    quaternion_multiply,
-    quaternion_rotate,
-    quaternion_to_rotvec,
-    rotvec_to_quaternion,
-    yaw_to_quaternion,
-)
+from .paths import change_path, stay_in_place
+from .pins import changing_rows, row_weight
+from .rotations import matrix_to_rotvec, yaw_to_quaternion
 
 LEVELS = ("WHOLE", "PHRASES", "DETAIL")
+ROOT_PATHS = ("KEEP", "IN_PLACE", "FREE")
+LOOPS = ("OFF", "KEEP", "CLOSE")
 BAND_S = {"WHOLE": 6 / MODEL_FPS, "PHRASES": 4 / MODEL_FPS, "DETAIL": 1.5 / MODEL_FPS}  # sigma of the change's low pass
 DETAIL_FLOOR_S = 6 / MODEL_FPS  # what is slower than this is not detail
-EASE_S = 0.45  # over which the change fades in from a pin
-TEMPOS = (1.0, 1.6, 2.5, 4.0)  # factors on these times, tried until the variation's mean jerk over the source's
+TEMPOS = (
+    1.0,
+    1.6,
+    2.5,
+    4.0,
+)  # factors on these times and on fades, tried until the variation's mean jerk over the source's
 JERK_SHARE = 1.1  # is at most this
 # How far new latents go at strength 1, in standard deviations of what the training set shows: of the clip's latent, of
 # what is common to a clip's chunks, of what is a chunk's own.
@@ -42,18 +46,27 @@ class VariationSettings:
     Attributes:
         strength: how far from the source; 0 is the source, the change grows in proportion.
         level: WHOLE (the clip's latent and what chunks share), PHRASES (each chunk, drifting over chunks) or DETAIL.
-        keep_ends: the first and last pose of the range stay. keep_root_path: the body goes and faces where it did.
+        keep_ends: the first and last pose of the range stay.
+        root_path: KEEP (the body goes and faces where it did), IN_PLACE (its travel over the ground is taken out) or
+        FREE.
+        loop: OFF, KEEP (the change meets itself, so that the variation loops as well as the source) or CLOSE (the
+        source's own gap is closed as well; with kept ends its last pose comes to its first).
         contacts: what rests on something in the source rests in the variation.
         start, stop: rows of the motion that may change, stop excluded; None for the clip's ends.
+        falloff_s: over which the change fades in and out at the range's borders and kept ends. pin_ease_s: the same at
+        pinned rows. None: what keeps the motion smooth.
     """
 
     strength: float = 1.0
     level: str = "PHRASES"
     keep_ends: bool = True
-    keep_root_path: bool = True
+    root_path: str = "KEEP"
+    loop: str = "OFF"
     contacts: bool = True
     start: int | None = None
     stop: int | None = None
+    falloff_s: float | None = None
+    pin_ease_s: float | None = None
 
 
 def vary(
@@ -66,33 +79,82 @@ def vary(
         parents; None for all. pinned: `[T]` bool, rows whose pose stays exactly.
 
     Raises:
-        ValueError: an unknown level.
+        ValueError: an unknown level, root path or loop. UserError: they contradict what may change.
     """
-    if settings.level not in LEVELS:
-        raise ValueError(f"There is no level '{settings.level}'; choose one of {', '.join(LEVELS)}.")
+    free = np.ones(encoding.motion.rotations.shape[1], bool) if selected is None else np.asarray(selected, bool)
+    _check(encoding, settings, free)
     if settings.strength == 0:
         return _no_change(encoding)
+    closing = _closing(encoding, settings, free, pinned) if settings.loop == "CLOSE" else None
+    if closing is not None:
+        encoding = replace(encoding, motion=apply_change(encoding.motion, closing))
     latents = new_latents(model, encoding, settings.level, np.random.default_rng(seed))
     decoded = decode_pose(model, encoding, latents, block_ticker(report, 0.0, 0.6, model.config, "Decoding"))
-    free = np.ones(encoding.motion.rotations.shape[1], bool) if selected is None else np.asarray(selected, bool)
     change, weight = _calm_change(encoding, decoded, settings, free, pinned, report)
     change = scale_change(change, settings.strength)
     report(0.75, "Keeping contacts")
     if settings.contacts and weight.any():
-        level = not settings.keep_root_path
-        change = keep_contacts(
-            encoding.motion,
-            change,
-            encoding.contacts,
-            free,
-            weight,
-            (level, level, True),
-            lambda: report(0.85, "Keeping contacts"),
-        )
+        change = _rested(encoding, change, settings, free, weight, lambda: report(0.85, "Keeping contacts"))
     for array in (change.rotation, change.root, change.slide):
         array[weight == 0] = 0  # what stays, stays to the last bit
+    if closing is not None:
+        change = compose_changes(change, closing)
+    if settings.root_path == "IN_PLACE":
+        change = stay_in_place(encoding, change, settings.loop != "OFF")
     report(1.0, "Done")
     return change
+
+
+def _check(encoding: Encoding, settings: VariationSettings, free) -> None:
+    """Raises where settings aren't known, or ask for what the range and the joints don't allow."""
+    for word, name, known in (
+        ("level", settings.level, LEVELS),
+        ("root path", settings.root_path, ROOT_PATHS),
+        ("loop", settings.loop, LOOPS),
+    ):
+        if name not in known:
+            raise ValueError(f"There is no {word} '{name}'; choose one of {', '.join(known)}.")
+    whole = changing_rows(encoding.motion.frames, settings) == (0, encoding.motion.frames)
+    if settings.root_path == "IN_PLACE" and not (whole and free[0]):
+        raise UserError(
+            f"'In place' moves the body over the whole clip, but {'the root of the body' if whole else 'some frames'} "
+            "must stay. Let all bones and frames change, or choose another root path."
+        )
+    if settings.loop == "CLOSE" and not whole:
+        raise UserError(
+            "A loop's gap is closed at the first and the last frame, but some frames there must stay. Let all frames "
+            "change, or choose another loop."
+        )
+
+
+def _closing(encoding: Encoding, settings: VariationSettings, free, pinned) -> Change:
+    """The change that closes the source's own gap; pinned rows stay, and with kept ends the first one.
+
+    Raises:
+        UserError: both ends are pinned.
+    """
+    weight = np.ones(encoding.motion.frames)
+    weight[0] = not settings.keep_ends
+    if pinned is not None:
+        weight[np.asarray(pinned, bool)] = 0
+        weight[0] = not pinned[0] and (weight[0] or pinned[-1])
+    seam = find_seam(encoding, weight)
+    if seam.before + seam.after == 0:
+        raise UserError(
+            "The first and the last frame are both pinned, so that the loop's gap can't be closed. Unpin one of them, "
+            "or choose another loop."
+        )
+    return closing_change(encoding, seam, free)
+
+
+def _rested(encoding: Encoding, change: Change, settings: VariationSettings, free, weight, tick) -> Change:
+    """The change, with what rests in the source at rest."""
+    level = settings.root_path == "FREE"
+    root, motion = (level, level, True), encoding.motion
+    if settings.loop == "OFF":
+        return keep_contacts(motion, change, encoding.contacts, free, weight, root, tick)
+    seam, height_m = find_seam(encoding, weight), encoding.reference.height_m
+    return keep_contacts_around(motion, change, free, weight, root, height_m, seam, tick)
 
 
 def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned, report):
@@ -107,8 +169,10 @@ def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
     own = _mean_jerk(motion)
     for tempo in TEMPOS:
         report(0.65, "Laying the change on the source")
-        weight = pin_weight(motion, settings, pinned, EASE_S * tempo)
+        weight = row_weight(motion, settings, pinned, tempo)
         change = _unit_change(encoding, decoded, settings, free, weight, tempo)
+        if settings.loop != "OFF":
+            change = close_change(change, find_seam(encoding, weight, tempo))
         if _mean_jerk(apply_change(motion, change)) <= JERK_SHARE * own:
             break
     return change, weight
@@ -141,13 +205,14 @@ def _unit_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
     rotation, slides = rotation * weight[:, None, None], slides * (weight[:, None, None] * free[:, None])
     path = np.zeros((encoding.motion.frames, 3))
     if not free.all():
-        rotation = _only_selected(encoding.motion.skeleton.parents, rotation, free)
+        rotation = carried_turns(encoding.motion.skeleton.parents, rotation, free)
     heading = yaw_to_quaternion(to_source_rows(encoding, encoding.heading[:, None], 0.0)[:, 0])
     rotation = limit_joints(encoding.motion, rotation, encoding.reference.rotations, heading)
     if free[0]:
         path[:, 2] = lift * weight
-        if not settings.keep_root_path and settings.level != "DETAIL":
-            rotation, path = _change_path(encoding, root, rotation, path, weight)
+        if settings.root_path == "FREE" and settings.level != "DETAIL":
+            loops = settings.loop != "OFF"
+            rotation, path = change_path(encoding, root, rotation, path, weight, BAND_S["WHOLE"], loops)
     return change_with_slides(encoding, rotation, path, slides)
 
 
@@ -190,75 +255,3 @@ def _moved_windows(statistics, index: int, latents, level: str, rng) -> np.ndarr
         own[chunk] = correlation * own[chunk - 1] + (1 - correlation**2) ** 0.5 * own[chunk]
     own = own @ statistics["chunk_factor"].T
     return latents + shift_spread * shift + chunk_spread * own
-
-
-def pin_weight(motion: Motion, settings: VariationSettings, pinned=None, ease_s: float = EASE_S) -> np.ndarray:
-    """How much of the change each row takes, `[T]` from 0 at what stays to 1, eased over `ease_s` seconds."""
-    frames = motion.frames
-    start = 0 if settings.start is None else max(settings.start, 0)
-    stop = frames if settings.stop is None else min(settings.stop, frames)
-    fixed = np.ones(frames, bool)
-    fixed[start:stop] = False
-    if settings.keep_ends and stop > start:
-        fixed[[start, stop - 1]] = True
-    if pinned is not None:
-        fixed |= np.asarray(pinned, bool)
-    if not fixed.any():
-        return np.ones(frames)
-    rows = np.flatnonzero(fixed)
-    after = np.searchsorted(rows, np.arange(frames))
-    distance = np.minimum(
-        np.abs(np.arange(frames) - rows[np.minimum(after, len(rows) - 1)]),
-        np.abs(np.arange(frames) - rows[np.maximum(after - 1, 0)]),
-    )
-    # Never longer than a third of the free stretch, so that short clips change at all.
-    ease = max(min(ease_s * motion.fps, (stop - start) / 3), 1.0)
-    t = np.clip(distance / ease, 0, 1)
-    return t**3 * (t * (6 * t - 15) + 10)
-
-
-def _change_path(encoding: Encoding, root, rotation, path, weight):
-    """The root's own way: the change of its velocity and turn rate, integrated, back at every row that stays."""
-    motion, height = encoding.motion, encoding.reference.height_m
-    band = BAND_S["WHOLE"]
-    rates = to_source_rows(
-        encoding,
-        np.concatenate((heading_to_world(encoding, _level(root[:, 1:3])[:, None])[:, 0, :2], root[:, 3:4]), axis=1),
-        band,
-    )
-    rates = rates * weight[:, None] / motion.fps
-    travelled = np.concatenate((np.zeros((1, 3)), np.cumsum(rates, axis=0)[:-1]))
-    steps = np.diff(motion.root_positions, axis=0)
-    travelled = _brought_back(travelled, weight)
-    turn = yaw_to_quaternion(travelled[:, 2])
-    turned = quaternion_rotate(turn[:-1], steps) - steps
-    shift = np.concatenate((np.zeros((1, 3)), np.cumsum(turned, axis=0)))
-    shift[:, :2] += travelled[:, :2] * height
-    shift = _brought_back(shift, weight)
-    path = path + shift * [1, 1, 0]
-    spun = quaternion_multiply(np.repeat(turn[:, None], rotation.shape[1], axis=1), rotvec_to_quaternion(rotation))
-    return quaternion_to_rotvec(spun), path
-
-
-def _level(vectors) -> np.ndarray:
-    """`[T, 2]` as level vectors `[T, 3]`."""
-    return np.concatenate((vectors, np.zeros((len(vectors), 1))), axis=1)
-
-
-def _brought_back(values, weight) -> np.ndarray:
-    """Paths `[T, 3]` less what they have at the rows that stay, in between as smoothly as the weight allows."""
-    fixed = np.flatnonzero(weight == 0)
-    if not len(fixed):
-        return values
-    progress = np.cumsum(weight)
-    known, first = np.unique(progress[fixed], return_index=True)
-    there = [np.interp(progress, known, column[fixed[first]]) for column in values.T]
-    return values - np.stack(there, axis=1)
-
-
-def _only_selected(parents, rotation, selected) -> np.ndarray:
-    """Joints that aren't selected keep their turn against their parents: they take the change of what carries them."""
-    carrier = np.zeros(len(parents), dtype=np.int64)
-    for joint, parent in enumerate(parents):
-        carrier[joint] = joint if selected[joint] else (carrier[parent] if parent >= 0 else -1)
-    return rotation[:, np.maximum(carrier, 0)] * (carrier >= 0)[:, None]

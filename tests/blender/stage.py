@@ -183,8 +183,9 @@ def start_resample(count=2, armatures=(), **changes):
 
     tasks, session = module("tasks"), module("session")
     facts = {
-        "strength": 1.0, "level": "PHRASES", "seed": 3, "keep_root_path": True, "keep_ends": True, "contacts": True,
-        "selected_only": False, "keys": "EVERY_FRAME", "limits": None, "new_seed": False, "show_first": True,
+        "strength": 1.0, "level": "PHRASES", "seed": 3, "root_path": "KEEP", "loop": "OFF", "keep_ends": True,
+        "contacts": True, "scope": module("scope").Scope(), "falloff": 0, "pin_ease": 0, "keys": "EVERY_FRAME",
+        "new_seed": False, "show_first": True,
     }  # fmt: skip
     choice = tasks.Choice(count=count, **(facts | changes))
     targets = [tasks.Target(bpy.context, armature) for armature in armatures or (None,)]

@@ -197,7 +197,7 @@ def test_nothing_selected_where_only_selected_bones_may_change(operators):
         (bone if hasattr(bone, "select") else bone.bone).select = False
     before = contents()
     with pytest.raises(RuntimeError, match="No bone that moves is selected"):
-        operators.resample(selected_only=True)
+        operators.resample(bones="SELECTED")
     assert contents() == before
     works(operators)
 

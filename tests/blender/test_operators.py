@@ -127,7 +127,7 @@ def test_only_selected_bones_change(operators):
 
     armature = walker()
     select(armature, {"arm.L", "hand.L"})
-    operators.resample(count=1, seed=1, selected_only=True, contacts=False)
+    operators.resample(count=1, seed=1, bones="SELECTED", contacts=False)
     source, variation = keys_of(bpy.data.actions["walk"]), keys_of(bpy.data.actions["walk var 01"])
     changed = {path for path, keys in variation.items() if keys != source[path]}
     assert changed

@@ -17,6 +17,7 @@ from backend.errors import Cancelled
 from backend.features import heading_angle, smooth_frames, structure_arrays
 from backend.limits import MARGIN_RAD, RANGE_SHARE, limit_joints
 from backend.motion import joint_positions, slice_motion
+from backend.pins import row_weight
 from backend.rotations import (
     quaternion_angle,
     quaternion_conjugate,
@@ -31,7 +32,6 @@ from backend.skeleton import Skeleton, skeleton_height
 from backend.variation import (
     LEVELS,
     VariationSettings,
-    pin_weight,
     vary,
 )
 from tests.plain.bodies import JOINTS, PARENTS, THREE_LEVELS, body, tiny_model
@@ -39,7 +39,7 @@ from tests.plain.test_contacts import walker
 from training import metrics
 
 MODEL = tiny_model(spread=2.0)
-FREE = VariationSettings(keep_ends=False, keep_root_path=False)
+FREE = VariationSettings(keep_ends=False, root_path="FREE")
 
 
 def quiet(fraction, text):
@@ -122,22 +122,22 @@ def test_engines_agree_on_variations(motion):
         assert np.abs(here.root - there.root).max() < 1e-4
 
 
-@pytest.mark.parametrize("keep_root_path", (True, False))
+@pytest.mark.parametrize("root_path", ("KEEP", "FREE"))
 @pytest.mark.parametrize("level", LEVELS)
-def test_ends_are_kept_exactly(motion, level, keep_root_path):
+def test_ends_are_kept_exactly(motion, level, root_path):
     """The first and the last row are the source's to the last bit; the rows between are not."""
-    change = varied(motion, VariationSettings(level=level, keep_root_path=keep_root_path))
+    change = varied(motion, VariationSettings(level=level, root_path=root_path))
     assert nothing(change, [0, -1])
     assert degrees(change)[20:-20].mean() > 0.1
-    free = varied(motion, replace(FREE, level=level, keep_root_path=keep_root_path))
+    free = varied(motion, replace(FREE, level=level, root_path=root_path))
     assert degrees(free)[[0, -1]].mean() > 0.1
 
 
 @pytest.mark.parametrize("keep_ends", (True, False))
-@pytest.mark.parametrize("keep_root_path", (True, False))
-def test_rows_outside_the_range_stay(motion, keep_ends, keep_root_path):
+@pytest.mark.parametrize("root_path", ("KEEP", "FREE"))
+def test_rows_outside_the_range_stay(motion, keep_ends, root_path):
     """To the last bit, the body's place as well, and the change grows and fades smoothly inside."""
-    settings = VariationSettings(keep_ends=keep_ends, keep_root_path=keep_root_path, start=30, stop=90)
+    settings = VariationSettings(keep_ends=keep_ends, root_path=root_path, start=30, stop=90)
     change = varied(motion, settings)
     assert nothing(change, slice(0, 30)) and nothing(change, slice(90, None))
     assert degrees(change)[45:75].mean() > 0.2
@@ -145,13 +145,13 @@ def test_rows_outside_the_range_stay(motion, keep_ends, keep_root_path):
     assert steps[[29, 30, 88, 89]].max() <= steps.max() * 0.7 + 1e-6
 
 
-@pytest.mark.parametrize("keep_root_path", (True, False))
-def test_pinned_rows_stay(motion, keep_root_path):
+@pytest.mark.parametrize("root_path", ("KEEP", "FREE"))
+def test_pinned_rows_stay(motion, root_path):
     """A marked pose in the middle is the source's to the last bit, wherever the body went before."""
     pinned = np.zeros(motion.frames, bool)
     pinned[[40, 41, 80]] = True
     for keep_ends in (True, False):
-        settings = VariationSettings(keep_root_path=keep_root_path, keep_ends=keep_ends)
+        settings = VariationSettings(root_path=root_path, keep_ends=keep_ends)
         change = varied(motion, settings, pinned=pinned)
         assert nothing(change, pinned)
         assert degrees(change)[[60, 100]].mean() > 0.1
@@ -170,7 +170,8 @@ def test_the_body_goes_where_it_went(motion):
     away = quaternion_conjugate(encoding.reference.rotations)[None] + 0 * motion.rotations
     headings = {}
     for keep in (True, False):
-        change = vary(MODEL, encoding, VariationSettings(keep_root_path=keep, keep_ends=False), 2, quiet)
+        settings = VariationSettings(root_path="KEEP" if keep else "FREE", keep_ends=False)
+        change = vary(MODEL, encoding, settings, 2, quiet)
         assert (np.abs(change.root[:, :2]).max() == 0) == keep
         paths = [quaternion_multiply(each.rotations, away) for each in (motion, apply_change(motion, change))]
         source, made = (heading_angle(path, structure["weights"]) for path in paths)
@@ -366,11 +367,11 @@ def test_pins_are_eased_from_and_never_swallow_a_short_clip():
     motion = body()
     pinned = np.zeros(motion.frames, bool)
     pinned[60] = True
-    weight = pin_weight(motion, VariationSettings(), pinned)
+    weight = row_weight(motion, VariationSettings(), pinned)
     assert weight[0] == weight[60] == weight[-1] == 0 and weight[30] == weight[90] == 1
     assert np.abs(np.diff(weight, 2)).max() < 0.06
-    assert pin_weight(slice_motion(motion, 0, 10), VariationSettings()).max() > 0.9
-    assert (pin_weight(motion, FREE) == 1).all()
+    assert row_weight(slice_motion(motion, 0, 10), VariationSettings()).max() > 0.9
+    assert (row_weight(motion, FREE) == 1).all()
 
 
 def test_joints_stay_near_the_range_that_the_clip_shows():
