@@ -24,6 +24,7 @@ from .rotations import (
 )
 
 CLOSE_S = 0.7  # over which a gap is made up for on each side of the seam
+QUICK_S = 0.25  # over which a difference in speed is
 CLOSE_SHARE = 0.5  # of the clip, at most
 AROUND_S = 2.0  # of the neighbouring cycles that decide on contacts at the seam
 SPEED_S = 1 / 30  # speeds at the seam are taken over this time, so that noise at higher rates doesn't count
@@ -36,11 +37,13 @@ class Seam:
     Attributes:
         turn: `[4]` quaternion about Z, from facing at the end to facing at the start.
         before, after: rows before the last and after the first one over which gaps are made up for; 0 for none.
+        quick: rows over which a difference in speed is.
     """
 
     turn: np.ndarray
     before: int
     after: int
+    quick: int
 
 
 def find_seam(encoding: Encoding, weight, tempo: float = 1.0) -> Seam:
@@ -54,25 +57,26 @@ def find_seam(encoding: Encoding, weight, tempo: float = 1.0) -> Seam:
     most = int(min(CLOSE_S * tempo * fps, CLOSE_SHARE * (frames - 1)))
     fixed = np.flatnonzero(np.asarray(weight) == 0)
     after, before = (min(most, fixed[0]), min(most, frames - 1 - fixed[-1])) if len(fixed) else (most, most)
-    return Seam(yaw_to_quaternion(encoding.heading[0] - encoding.heading[-1]), int(before), int(after))
+    turn = yaw_to_quaternion(encoding.heading[0] - encoding.heading[-1])
+    return Seam(turn, int(before), int(after), round(QUICK_S * fps))
 
 
-def close_change(change: Change, seam: Seam, bends: bool = True) -> Change:
-    """The change, with its end equal to its start and as fast, so that the variation loops as well as the source.
-
-    Args:
-        bends: closes the acceleration as well, which a change with corners in it doesn't say.
-    """
+def close_change(change: Change, seam: Seam) -> Change:
+    """The change, with its end equal to its start and as fast, so that the variation loops as well as the source."""
     return replace(
         change,
-        rotation=close_vectors(change.rotation, seam, bends).astype(change.rotation.dtype),
-        root=close_vectors(change.root, seam, bends).astype(change.root.dtype),
-        slide=close_vectors(change.slide, seam, bends).astype(change.slide.dtype),
+        rotation=close_vectors(change.rotation, seam).astype(change.rotation.dtype),
+        root=close_vectors(change.root, seam).astype(change.root.dtype),
+        slide=close_vectors(change.slide, seam).astype(change.slide.dtype),
     )
 
 
-def close_vectors(values, seam: Seam, bends: bool = True) -> np.ndarray:
-    """World vectors `[T, ..., 3]` whose value, speed and acceleration at the end are those at the start."""
+def close_vectors(values, seam: Seam, smooth: bool = False) -> np.ndarray:
+    """World vectors `[T, ..., 3]` whose value and speed at the end are those at the start.
+
+    Args:
+        smooth: they have no corners, so that the speed can be made up for slowly and the acceleration closes as well.
+    """
     values = np.array(values, dtype=np.float64)
     if seam.before + seam.after == 0 or len(values) < 4:
         return values
@@ -80,18 +84,20 @@ def close_vectors(values, seam: Seam, bends: bool = True) -> np.ndarray:
     gap = end[3] - values[0]
     speed = (3 * end[3] - 4 * end[2] + end[1]) / 2 - (4 * values[1] - 3 * values[0] - values[2]) / 2
     rise = (2 * end[3] - 5 * end[2] + 4 * end[1] - end[0]) - (2 * values[0] - 5 * values[1] + 4 * values[2] - values[3])
-    return _with_seam_closed(values, gap, speed, rise if bends else 0 * rise, seam)
+    return _with_seam_closed(values, gap, speed, rise if smooth else None, seam)
 
 
 def _made_up(gap, speed, rise, seam: Seam):
     """What makes up for a gap in value, speed and acceleration (end less start): `[after + 1, ...]` to add at the
-    start, `[before + 1, ...]` at the end, as seen from the start."""
-    share = _start_share(seam)
-    value, slope, bend = _fading(seam.after, gap.ndim)
-    start = share * (value * gap + slope * speed + bend * rise)
-    value, slope, bend = (part[::-1] for part in _fading(seam.before, gap.ndim))
-    stop = -(1 - share) * (value * gap - slope * speed + bend * rise)
-    return start, stop
+    start, `[before + 1, ...]` at the end, as seen from the start.
+
+    Without an acceleration (`rise` None) the speed is made up for quickly: a mistaken one doesn't go far then.
+    """
+    share, parts = _start_share(seam), []
+    for rows, side in ((seam.after, 1), (seam.before, -1)):
+        value, slope, bend = _fading(rows, rows if rise is not None else min(rows, seam.quick), gap.ndim)
+        parts.append(value * gap + side * slope * speed + (0 if rise is None else bend * rise))
+    return share * parts[0], -(1 - share) * parts[1][::-1]
 
 
 def _start_share(seam: Seam) -> float:
@@ -99,13 +105,15 @@ def _start_share(seam: Seam) -> float:
     return seam.after**2 / (seam.after**2 + seam.before**2)
 
 
-def _fading(rows: int, ndim: int):
+def _fading(rows: int, quick: int, ndim: int):
     """Three curves `[rows + 1, 1, ...]`: with value, slope or bend 1 a row at row 0, otherwise 0 there, and gone
-    smoothly at the last row (quintic Hermite)."""
-    u = (np.arange(rows + 1) / max(rows, 1)).reshape(-1, *([1] * ndim))
+    smoothly at the last row, slope and bend at row `quick` (quintic Hermite)."""
+    row = np.arange(rows + 1).reshape(-1, *([1] * ndim))
+    u = row / max(rows, 1)
     value = 1 - u**3 * (10 - 15 * u + 6 * u * u)
-    slope = rows * (u - u**3 * (6 - 8 * u + 3 * u * u))
-    bend = rows**2 * 0.5 * (u * u - u**3 * (3 - 3 * u + u * u))
+    u = np.minimum(row / max(quick, 1), 1)
+    slope = quick * (u - u**3 * (6 - 8 * u + 3 * u * u))
+    bend = quick**2 * 0.5 * (u * u - u**3 * (3 - 3 * u + u * u))
     return value, slope, bend
 
 
@@ -128,7 +136,7 @@ def closing_change(encoding: Encoding, seam: Seam, free) -> Change:
     speed = (speed - quaternion_rotate(rotvec_to_quaternion(share * gap), _step(start, after))) / rows
     turns = np.tile([1.0, 0, 0, 0], (frames, joints, 1))
     nothing = np.zeros_like(gap)
-    slopes, values = _made_up(nothing, speed, nothing, seam), _made_up(gap, nothing, nothing, seam)
+    slopes, values = _made_up(nothing, speed, None, seam), _made_up(gap, nothing, None, seam)
     opening, closing = (
         quaternion_multiply(rotvec_to_quaternion(slope), rotvec_to_quaternion(value))
         for slope, value in zip(slopes, values, strict=True)
@@ -142,7 +150,7 @@ def closing_change(encoding: Encoding, seam: Seam, free) -> Change:
     if free[0]:
         speed = (quaternion_rotate(turn, path[-1] - path[-1 - rows]) - (path[rows] - path[0])) / rows
         level = np.array([0, 0, path[-1, 2] - path[0, 2]])
-        root = _with_seam_closed(root, level, speed, 0 * speed, seam)
+        root = _with_seam_closed(root, level, speed, None, seam)
     return _with_slides_closed(encoding, rotation, root, seam, free)
 
 
@@ -166,7 +174,7 @@ def _with_slides_closed(encoding: Encoding, rotation, root, seam: Seam, free) ->
     end, before = (quaternion_rotate(seam.turn, places[row]) for row in (-1, -1 - rows))
     speed = (end - before - (places[rows] - places[0])) / rows
     movable = np.asarray(free)[change.slide_joints][:, None]
-    slide = _with_seam_closed(change.slide, (end - places[0]) * movable, speed * movable, 0 * speed, seam)
+    slide = _with_seam_closed(change.slide, (end - places[0]) * movable, speed * movable, None, seam)
     return replace(change, slide=slide.astype(change.slide.dtype))
 
 
@@ -205,7 +213,7 @@ def keep_contacts_around(motion: Motion, change: Change, free, weight, move_root
     kept = keep_contacts(around, wide, contacts, free, np.asarray(weight)[rows], move_root, tick)
     inside = slice(count, count + frames)
     kept = replace(kept, rotation=kept.rotation[inside], root=kept.root[inside], slide=kept.slide[inside])
-    return close_change(kept, seam, bends=False)
+    return close_change(kept, seam)
 
 
 def loop_gap(motion: Motion, turn) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from .encoding import Encoding, Model, block_ticker, change_with_slides, decode_
 from .errors import UserError
 from .features import MODEL_FPS
 from .limits import limit_joints
-from .loops import close_change, closing_change, find_seam, keep_contacts_around
+from .loops import close_change, close_vectors, closing_change, find_seam, keep_contacts_around
 from .masks import carried_turns
 from .motion import Motion, joint_positions, position_jerk
 from .paths import change_path, stay_in_place
@@ -171,8 +171,6 @@ def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
         report(0.65, "Laying the change on the source")
         weight = row_weight(motion, settings, pinned, tempo)
         change = _unit_change(encoding, decoded, settings, free, weight, tempo)
-        if settings.loop != "OFF":
-            change = close_change(change, find_seam(encoding, weight, tempo))
         if _mean_jerk(apply_change(motion, change)) <= JERK_SHARE * own:
             break
     return change, weight
@@ -204,16 +202,18 @@ def _unit_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
         slides, lift = 0 * slides, 0 * lift
     rotation, slides = rotation * weight[:, None, None], slides * (weight[:, None, None] * free[:, None])
     path = np.zeros((encoding.motion.frames, 3))
+    path[:, 2] = lift * weight * free[0]
+    seam = None if settings.loop == "OFF" else find_seam(encoding, weight, tempo)
+    if seam is not None:
+        rotation, slides, path = (close_vectors(vectors, seam, smooth=True) for vectors in (rotation, slides, path))
     if not free.all():
         rotation = carried_turns(encoding.motion.skeleton.parents, rotation, free)
     heading = yaw_to_quaternion(to_source_rows(encoding, encoding.heading[:, None], 0.0)[:, 0])
     rotation = limit_joints(encoding.motion, rotation, encoding.reference.rotations, heading)
-    if free[0]:
-        path[:, 2] = lift * weight
-        if settings.root_path == "FREE" and settings.level != "DETAIL":
-            loops = settings.loop != "OFF"
-            rotation, path = change_path(encoding, root, rotation, path, weight, BAND_S["WHOLE"], loops)
-    return change_with_slides(encoding, rotation, path, slides)
+    if free[0] and settings.root_path == "FREE" and settings.level != "DETAIL":
+        rotation, path = change_path(encoding, root, rotation, path, weight, BAND_S["WHOLE"], seam is not None)
+    change = change_with_slides(encoding, rotation, path, slides)
+    return change if seam is None else close_change(change, seam)  # limits and paths open it again
 
 
 def _no_change(encoding: Encoding) -> Change:
