@@ -1,8 +1,40 @@
 """Motion Variations: variations of an armature's own animation. Registers the extension's parts, in order."""
 
-from . import backend_operators, connection, menus, operators, panels, preferences, properties, session
+from . import (
+    backend_operators,
+    connection,
+    ghosts,
+    menus,
+    operators,
+    panels,
+    pose_cache,
+    preferences,
+    properties,
+    resample_presets,
+    session,
+    shortcuts,
+    view_operators,
+    view_panels,
+    view_settings,
+)
 
-MODULES = (preferences, properties, session, connection, operators, backend_operators, panels, menus)
+MODULES = (
+    preferences,
+    properties,
+    view_settings,
+    session,
+    connection,
+    operators,
+    backend_operators,
+    view_operators,
+    resample_presets,
+    pose_cache,
+    ghosts,
+    panels,
+    view_panels,
+    menus,
+    shortcuts,
+)
 
 
 def register():

@@ -1,8 +1,9 @@
-"""The verbs in the header menus of the animation editors."""
+"""The verbs in the header menus: animation editors, and the 3D view's Object > Animation and Pose."""
 
 import bpy
 
 EDITORS = ("DOPESHEET_MT_editor_menus", "GRAPH_MT_editor_menus", "NLA_MT_editor_menus")
+VIEW_MENUS = ("VIEW3D_MT_object_animation", "VIEW3D_MT_pose")  # so that F3 finds the verbs in the 3D view too
 
 
 class MOTION_VARIATIONS_MT_verbs(bpy.types.Menu):
@@ -12,18 +13,27 @@ class MOTION_VARIATIONS_MT_verbs(bpy.types.Menu):
     bl_label = "Variations"
 
     def draw(self, context):
-        """The buttons of the sidebar's tab that need no list; the settings are those of the tab."""
+        """The buttons of the sidebar's tab, named so that F3 makes sense of them; the settings are those of the tab."""
         layout = self.layout
         layout.operator_context = "INVOKE_DEFAULT"
-        layout.operator("motion_variations.encode", icon="VIEWZOOM")
-        layout.operator("motion_variations.reconstruct", icon="MOD_MIRROR")
-        layout.operator("motion_variations.resample", icon="MOD_NOISE")
-        layout.operator("motion_variations.cancel", icon="X")
+        layout.operator("motion_variations.encode", text="Encode Motion", icon="VIEWZOOM")
+        layout.operator("motion_variations.reconstruct", text="Reconstruct Motion", icon="MOD_MIRROR")
+        layout.operator("motion_variations.resample", text="Resample Motion", icon="MOD_NOISE")
+        layout.menu("MOTION_VARIATIONS_MT_presets", icon="PRESET")
+        layout.operator("motion_variations.cancel", text="Cancel Variations Job", icon="X")
         layout.separator()
+        layout.operator("motion_variations.flip", icon="TRIA_DOWN").offset = 1
+        layout.operator("motion_variations.flip", text="Previous Variation", icon="TRIA_UP").offset = -1
         layout.operator("motion_variations.show", text="Show Source", icon="LOOP_BACK").index = 0
-        layout.operator("motion_variations.accept", icon="CHECKMARK")
-        layout.operator("motion_variations.delete", icon="TRASH")
-        layout.operator("motion_variations.reject")
+        layout.operator("motion_variations.ghosts", icon="ONIONSKIN_ON")
+        layout.operator("motion_variations.read_poses", icon="FILE_REFRESH")
+        layout.separator()
+        layout.operator("motion_variations.accept", text="Accept Variation", icon="CHECKMARK")
+        layout.operator("motion_variations.delete", text="Delete Variation", icon="TRASH")
+        layout.operator("motion_variations.reject", text="Reject All Variations")
+        layout.separator()
+        layout.operator("motion_variations.show_log", text="Show Backend Log", icon="TEXT")
+        layout.operator("motion_variations.restart_backend", text="Restart Backend", icon="FILE_REFRESH")
 
 
 def _draw_menu(self, context):
@@ -31,15 +41,27 @@ def _draw_menu(self, context):
     self.layout.menu(MOTION_VARIATIONS_MT_verbs.bl_idname)
 
 
+def _draw_in_view(self, context):
+    """Appended to the 3D view's menus where an armature is active."""
+    active = context.active_object
+    if active is not None and (active.type == "ARMATURE" or active.find_armature() is not None):
+        self.layout.separator()
+        self.layout.menu(MOTION_VARIATIONS_MT_verbs.bl_idname)
+
+
 def register():
     """Adds the menu to the editors."""
     bpy.utils.register_class(MOTION_VARIATIONS_MT_verbs)
-    for editor in EDITORS:
-        getattr(bpy.types, editor).append(_draw_menu)
+    for menu in EDITORS:
+        getattr(bpy.types, menu).append(_draw_menu)
+    for menu in VIEW_MENUS:
+        getattr(bpy.types, menu).append(_draw_in_view)
 
 
 def unregister():
     """Takes it away."""
-    for editor in EDITORS:
-        getattr(bpy.types, editor).remove(_draw_menu)
+    for menu in VIEW_MENUS:
+        getattr(bpy.types, menu).remove(_draw_in_view)
+    for menu in EDITORS:
+        getattr(bpy.types, menu).remove(_draw_menu)
     bpy.utils.unregister_class(MOTION_VARIATIONS_MT_verbs)

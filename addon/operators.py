@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, IntProperty
 from . import results, session, several, tasks
 from .armature import check_armature, check_writable
 from .backend.errors import Cancelled, UserError
+from .redo import draw_record, is_repeated, repeat_as_click, unremembered
 from .scope import FIELDS, scope_of
 from .settings import ResampleSettings
 
@@ -211,16 +212,30 @@ class MOTION_VARIATIONS_OT_reconstruct(JobOperator, bpy.types.Operator):
         return lambda target: tasks.reconstruct(target, keys)
 
 
-class MOTION_VARIATIONS_OT_resample(ResampleSettings, JobOperator, bpy.types.Operator):
+class MOTION_VARIATIONS_OT_resample(unremembered(ResampleSettings), JobOperator, bpy.types.Operator):
     """Add variations of the selected armatures' motion, each as a new action, and show the first. Sources stay"""
 
     bl_idname = "motion_variations.resample"
     bl_label = "Resample motion"
+    bl_options = {"REGISTER", "UNDO"}
     place = "RESAMPLE"
 
     show_first: BoolProperty(
-        name="Show First", description="Show the first new variation; without it the shown action stays", default=True
+        name="Show First",
+        description="Show the first new variation; without it the shown action stays",
+        default=True,
+        options={"SKIP_SAVE"},
     )
+
+    def draw(self, context):
+        """The redo panel: a record of the click; see `redo`."""
+        draw_record(self.layout, self, ResampleSettings)
+
+    def execute(self, context):
+        """For scripts; what Blender repeats in a window doesn't make the window wait."""
+        if is_repeated(self):
+            return repeat_as_click(self, context, ResampleSettings)
+        return super().execute(context)
 
     def part(self, context):
         """The job of one armature, as a function of its target; what a script doesn't give comes from the panel."""
@@ -229,7 +244,10 @@ class MOTION_VARIATIONS_OT_resample(ResampleSettings, JobOperator, bpy.types.Ope
             name: getattr(self if self.properties.is_property_set(name) else panel, name)
             for name in ResampleSettings.__annotations__
         }
-        new_seed = not given.pop("lock_seed") and not self.properties.is_property_set("seed")
+        new_seed = not given["lock_seed"] and not self.properties.is_property_set("seed")
+        for name, value in given.items():  # for the redo panel, and for who repeats the click
+            setattr(self, name, value)
+        del given["lock_seed"]
         scoped = {name: given.pop(name) for name in FIELDS}
 
         def of(target):

@@ -23,6 +23,13 @@ def _restart(preferences, context):
     connection.stop()
 
 
+def _switch_shortcuts(preferences, context):
+    """On or off at once."""
+    from . import shortcuts
+
+    shortcuts.follow(preferences.use_shortcuts)
+
+
 class MotionVariationsPreferences(bpy.types.AddonPreferences):
     """Shown in Blender's preferences under the extension."""
 
@@ -45,19 +52,35 @@ class MotionVariationsPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
         update=_restart,
     )
+    use_shortcuts: BoolProperty(
+        name="Shortcuts and Pie Menu",
+        description="Add shortcuts for flipping through the variations, for ghosts and for a pie menu to the 3D view "
+        "and the animation editors. Off, Blender's keys are as they were",
+        default=False,
+        update=_switch_shortcuts,
+    )
     check_result: StringProperty(name="Result of the check", options={"SKIP_SAVE", "HIDDEN"})
     check_failed: BoolProperty(name="The check failed", options={"SKIP_SAVE", "HIDDEN"})
 
     def draw(self, context):
-        """The engine, and for PyTorch its Python, its device and a check."""
-        from .panels import draw_sentence
+        """The engine, and the shortcuts."""
+        from . import shortcuts
 
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
         layout.prop(self, "engine")
-        if self.engine != "TORCH":
-            return
+        if self.engine == "TORCH":
+            self.draw_torch(layout, context)
+        layout.separator()
+        layout.prop(self, "use_shortcuts")
+        if self.use_shortcuts:
+            shortcuts.draw(layout, context)
+
+    def draw_torch(self, layout, context):
+        """Its Python, its device and a check."""
+        from .panels import draw_sentence
+
         layout.prop(self, "python_path")
         layout.prop(self, "device")
         layout.operator("motion_variations.check_python", icon="CHECKMARK")
