@@ -269,13 +269,13 @@ def test_heat_of_a_long_rig_is_cheap(scene):
     known = poses_from_keys(armature, source, slot)
     best_s = np.inf
     for _ in range(5):
-        started_s = time.perf_counter()
+        started_s = time.process_time()
         shown = poses_from_keys(armature, other, timeline.find_slot(armature, other), known)
         found = module_.measure(known, shown)
-        best_s = min(best_s, time.perf_counter() - started_s)
+        best_s = min(best_s, time.process_time() - started_s)
     print(f"heat of 300 frames, {count} bones: {1000 * best_s:.0f} ms")
     assert found.degrees.argmax() == 100
-    assert best_s < 0.25
+    assert best_s < 0.1  # 35 ms of a development machine
 
 
 def test_ghosts_are_drawn_only_while_a_scene_wants_them(operators, scene):
