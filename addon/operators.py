@@ -37,7 +37,7 @@ def armature_refusal(armature) -> str:
     if results.active_action(armature) is None:
         return (
             f"'{armature.name}' has no action. Give it an animation, or assign one of the file's actions in the "
-            "Dope Sheet's action editor."
+            "Dope Sheet's action editor. Clips on its NLA tracks are found where no action is assigned."
         )
     return ""
 

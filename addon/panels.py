@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import connection, results, session
+from . import connection, results, session, timeline
 from .operators import armature_refusal
 from .preferences import preferences
 
@@ -77,6 +77,14 @@ def draw_others(layout, context) -> None:
         column.label(text=f"and {len(armatures) - MAX_ARMATURES} more", icon="BLANK1")
 
 
+def draw_clip(layout, armature) -> None:
+    """The NLA strip whose action it is, where no action is active."""
+    clip = timeline.playing_clip(armature)
+    if clip is not None:
+        silent = ", which is muted" if clip.silent else ""
+        layout.label(text=f"Strip '{clip.strip}' on '{clip.track}'{silent}", icon="NLA", translate=False)
+
+
 class _Panel:
     """What the panels share."""
 
@@ -106,6 +114,7 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
                 column.label(text="No action", icon="ACTION")
             else:
                 column.label(text=source.name, icon="ACTION", translate=False)
+                draw_clip(column, armature)
         draw_others(layout, context)
         row = layout.row(align=True)
         row.operator("motion_variations.encode", icon="VIEWZOOM")

@@ -31,9 +31,8 @@ def armatures_of(context) -> list:
 
 
 def active_action(armature):
-    """The action that animates the object now, or None."""
-    data = armature.animation_data
-    return data.action if data is not None else None
+    """The action that animates the object now: the active one, or that of the NLA strip that is meant; or None."""
+    return timeline.playing_action(armature)
 
 
 def row_index(armature, action) -> int:
@@ -127,7 +126,8 @@ def show_active(results) -> None:
         return
     row = results.rows[index]
     if row.action is not None and active_action(armature) != row.action:
-        timeline.assign_action(armature, row.action, row.slot)
+        family = [one.action for one in results.rows if is_listed(one, row.source)]
+        timeline.put_action(armature, row.action, row.slot, family)
 
 
 def delete(armature, index: int) -> str:
@@ -142,8 +142,10 @@ def delete(armature, index: int) -> str:
     row = results.rows[index]
     if row.kind == "SOURCE":
         raise UserError("Line 0 is the source, which is never deleted. Choose a variation.")
-    action, source = row.action, row.source
+    action, source, slot = row.action, row.source, row.slot
     was_shown = action is not None and active_action(armature) == action
+    if action is not None:
+        timeline.replace_in_strips(armature, action, source, slot)
     results.rows.remove(index)
     if was_shown or results.active_index >= index:
         shown = row_index(armature, source if was_shown else active_action(armature))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import bpy
 
+from . import timeline
 from .backend.errors import UserError
 from .timeline.marks import selected_key_range
 
@@ -108,7 +109,8 @@ def frame_limits(scene, armature, source, settings: dict) -> tuple[float, float]
             )
     if start >= end:
         raise UserError(f"The range starts at {start} and ends at {end}. Let it end later than it starts.")
-    return start, end
+    clip = timeline.playing_clip(armature)
+    return (start, end) if clip is None or kind == "KEYS" else clip.action_frames(start, end)
 
 
 def _marker_limits(scene) -> tuple[int, int]:
@@ -137,5 +139,7 @@ def pinned_frames(scene, armature, source, settings: dict) -> tuple[float, ...]:
     if settings["pin_pose_markers"] and source is not None:
         frames += [float(marker.frame) for marker in source.pose_markers]
     if settings["pin_scene_markers"]:
-        frames += [float(each.frame) for each in scene.timeline_markers if each.name.lower().startswith(PIN_NAME)]
+        clip = timeline.playing_clip(armature)
+        marked = [float(each.frame) for each in scene.timeline_markers if each.name.lower().startswith(PIN_NAME)]
+        frames += marked if clip is None else [one for frame in marked for one in clip.action_frame(frame)]
     return tuple(sorted({frame for frame in frames if math.isfinite(frame)}))

@@ -54,13 +54,14 @@ class Choice:
 
 
 class Target:
-    """An armature, its source action and the scene, found again after an undo."""
+    """An armature, its source action and the scene, found again after an undo; `clip` is the NLA strip that is meant."""
 
     def __init__(self, context, armature=None):
         armature = armature or results.armature_of(context)
         self._armature = timeline.Block.of(armature)
         self._source = timeline.Block.of(results.source_action(armature))
         self._scene = timeline.Block.of(context.scene)
+        self.clip = timeline.playing_clip(armature)
 
     @property
     def armature(self):
@@ -177,9 +178,9 @@ def _read(target: Target):
     """The source's motion."""
     armature, source = target.armature, target.source
     row = results.row_index(armature, source)
-    slot = armature.motion_variations.rows[row].slot if row >= 0 else None
+    slot = armature.motion_variations.rows[row].slot if row >= 0 else target.clip and target.clip.slot
     yield Progress(0.0, "Reading the animation", fragile=True)
-    steps = timeline.read_steps(armature, source, slot or None)
+    steps = timeline.read_steps(armature, source, slot or None, clip=target.clip)
     with contextlib.closing(steps):
         while True:
             try:

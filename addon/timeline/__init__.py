@@ -5,6 +5,7 @@ The only package that touches F-curves, slots and `frame_set`, and the only one 
 
     actions     which action and slot drive an armature; remembering and restoring what is shown
     keys        the curves that pose an armature, and their values at the sampled frames
+    clips       the NLA strip that is meant where no action is active
     evaluation  whether keys say all, and Blender's own poses where they don't
     reading     both -> Reading
     writing     a change -> a copy of the source action that does it
@@ -23,6 +24,13 @@ from .actions import (  # noqa: F401
     find_slot,
     restore,
     slot_identifier,
+)
+from .clips import (  # noqa: F401
+    Clip,
+    playing_action,
+    playing_clip,
+    put_action,
+    replace_in_strips,
 )
 from .reading import Reading, read, read_steps  # noqa: F401
 from .writing import Written, write_steps, write_variation  # noqa: F401

@@ -54,7 +54,7 @@ def assign_action(armature, action, slot=None) -> None:
     data.action = action
     if action is None or not HAS_SLOTS:
         return
-    slot = find_slot(armature, action, slot)
+    slot = find_slot(armature, action, slot) or find_slot(armature, action)  # by its name, else the fitting one
     if slot is not None and data.action_slot != slot:
         data.action_slot = slot
 
@@ -134,6 +134,7 @@ class State:
     armature: Block
     action: Block | None
     slot: str
+    use_nla: bool
     frame: tuple[int, float]
     ranges: tuple
     pose: dict[str, np.ndarray] = field(repr=False)
@@ -148,7 +149,9 @@ def capture(armature, scene) -> State:
     pose = {name: pose_values(armature, name) for name in TRANSFORMS}
     ranges = tuple((name, getattr(scene, name)) for name in RANGES)
     frame = (scene.frame_current, scene.frame_subframe)
-    return State(Block.of(armature), Block.of(action) if action else None, identifier_of(slot), frame, ranges, pose)
+    use_nla = armature.animation_data is None or armature.animation_data.use_nla
+    shown = Block.of(action) if action else None
+    return State(Block.of(armature), shown, identifier_of(slot), use_nla, frame, ranges, pose)
 
 
 def restore(state: State, scene) -> None:
@@ -159,6 +162,8 @@ def restore(state: State, scene) -> None:
     if action != wanted or identifier_of(slot) != state.slot:
         if wanted is not None or armature.animation_data is not None:
             assign_action(armature, wanted, state.slot or None)
+    if armature.animation_data is not None and armature.animation_data.use_nla != state.use_nla:
+        armature.animation_data.use_nla = state.use_nla
     for name, value in state.ranges:
         if getattr(scene, name) != value:
             setattr(scene, name, value)

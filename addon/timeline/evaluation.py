@@ -14,15 +14,15 @@ STEP_S = 0.04  # how long evaluating keeps Blender between two steps
 FLAT_VOLUME = 1e-18  # of an object's matrix: scaled to nothing
 
 
-def slow_reason(armature, rig, channels, found):
-    """Why keys alone don't say how the armature moves, in words, or None where they do."""
+def slow_reason(armature, rig, channels, found, alone=False):
+    """Why keys don't say how the armature moves, in words, or None where they do; `alone`: without its NLA tracks."""
     if rig.constrained.any() or any(not c.mute and c.influence > 0 for c in armature.constraints):
         return "constraints"
     data, settings = armature.animation_data, armature.data.animation_data
     if data is not None:
         if any(not driver.mute for driver in data.drivers):
             return "drivers"
-        if data.use_tweak_mode or _has_strips(data):
+        if data.use_tweak_mode or (_has_strips(data) and not alone):
             return "NLA tracks"
         if data.action is not None and (data.action_influence < 1 or data.action_blend_type != "REPLACE"):
             return "an action that is blended"
@@ -104,8 +104,12 @@ def _is_squeezed(matrix) -> bool:
     return abs(np.linalg.det(matrix[:3, :3])) < FLAT_VOLUME
 
 
-def evaluated_poses(armature, rig, action, slot, scene, frames):
-    """Blender's own poses: turns, places, linear, world, outside of Reading. A generator that yields the share done."""
+def evaluated_poses(armature, rig, action, slot, scene, frames, alone=False):
+    """Blender's own poses: turns, places, linear, world, outside of Reading. A generator that yields the share done.
+
+    Args:
+        alone: without the armature's NLA tracks.
+    """
     if armature.name not in bpy.context.view_layer.objects:
         raise MotionError(
             f"'{armature.name}' isn't in this scene's view layer, so Blender doesn't move it. Enable its collection."
@@ -122,6 +126,8 @@ def evaluated_poses(armature, rig, action, slot, scene, frames):
             try:
                 if assigned_action(armature) != (action, slot):
                     assign_action(armature, action, slot)
+                if alone:
+                    armature.animation_data.use_nla = False
                 start, until = done, time.monotonic() + STEP_S
                 raw = []
                 while done < count and (time.monotonic() < until or done == start):

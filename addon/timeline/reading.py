@@ -82,7 +82,7 @@ class Reading:
         return self.places.transpose(2, 1, 0)
 
 
-def read(armature, action=None, slot=None, frame_range=None, report=None, keys_only=None) -> Reading:
+def read(armature, action=None, slot=None, frame_range=None, report=None, keys_only=None, clip=None) -> Reading:
     """Reads the animation of an armature object.
 
     Args:
@@ -90,11 +90,12 @@ def read(armature, action=None, slot=None, frame_range=None, report=None, keys_o
         frame_range: first and last timeline frame, or None for all keys.
         report: called with the share done, 0 to 1; an exception that it raises ends the reading.
         keys_only: False evaluates every frame even where the keys alone say everything.
+        clip: the NLA strip that plays the action, which is read by itself, without the tracks, at the strip's speed.
 
     Raises:
         MotionError: there is nothing that can be read; the text says why and what to do.
     """
-    steps = read_steps(armature, action, slot, frame_range, keys_only)
+    steps = read_steps(armature, action, slot, frame_range, keys_only, clip)
     while True:
         try:
             share = next(steps)
@@ -104,7 +105,7 @@ def read(armature, action=None, slot=None, frame_range=None, report=None, keys_o
             report(share)
 
 
-def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=None):
+def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=None, clip=None):
     """`read` as a generator that returns the Reading: yields the share done; between steps all is as before."""
     check_armature(armature)
     action, slot = _source(armature, action, slot)
@@ -120,12 +121,12 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
             f"{' or widen the range' if frame_range else ''}."
         )
     channels = yield from _part(0.0, KEYS_SHARE, sample_curves(found, frames, rig, armature, action, slot))
-    evaluated = "asked for" if keys_only is False else slow_reason(armature, rig, channels, found)
+    evaluated = "asked for" if keys_only is False else slow_reason(armature, rig, channels, found, clip is not None)
     if evaluated is None:
         world, outside = object_worlds(armature, channels)
         turns, places, linear = yield from _part(KEYS_SHARE, 1.0, _paced(pose_steps(rig, channels, world)))
     else:
-        steps = evaluated_poses(armature, rig, action, slot, scene, frames)
+        steps = evaluated_poses(armature, rig, action, slot, scene, frames, clip is not None)
         poses = yield from _part(KEYS_SHARE, 1.0, steps)
         turns, places, linear, world, outside = poses
 
@@ -138,7 +139,7 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
     skeleton, rigid = joint_skeleton(rig, choice, joint_turns, joint_places, world[0], surely_rigid)
     motion = Motion(
         skeleton=skeleton,
-        fps=scene.render.fps / scene.render.fps_base / step,
+        fps=scene.render.fps / scene.render.fps_base / step / (clip.scale if clip is not None else 1.0),
         root_positions=np.ascontiguousarray(joint_places[:, 0]),
         rotations=joint_turns,
         positions=None if rigid else joint_places,
