@@ -6,7 +6,9 @@
     export     weights -> the file that ships: python -m training export
     metrics    every figure that the project reports, defined once
     evaluate   weights -> a report of those figures: python -m training evaluate
-               (held_out: reconstruction, beside the baselines; varied: variations; tables: Markdown)
+               (held_out, lengths, rates: reconstruction beside baselines; varied, realism: variations; goals;
+               report, tables, figures, sheets: what is written and drawn)
+    scaling    runs -> loss and error against compute: python -m training scaling
 
 Importing this package imports nothing; torch is loaded by the steps that need it.
 """

@@ -1,7 +1,9 @@
-"""What a model has to beat: a linear code of the same size, fitted on the skeleton itself, and the mean pose.
+"""What a model has to beat: linear codes of the same size, slerp between a few keys, and the mean pose. numpy only.
 
-The linear code is a principal component analysis of whole chunks: as many frames and numbers a chunk as the model's
-first latent, the same features, the same kinematics. It knows one list of joints and nothing else. numpy only.
+- The *linear code* is a principal component analysis of whole chunks: as many frames and numbers a chunk as the model's
+  first latent, the same features, the same kinematics. It knows one list of joints and nothing else.
+- The *clip's own code* is a principal component analysis of single frames, fitted on the very clip that it is tried on.
+- *Slerp* keeps every joint's rotation in a frame once a chunk, and what lies between is interpolated.
 """
 
 from dataclasses import dataclass
@@ -18,13 +20,17 @@ from backend.features import (
     source_slides,
     structure_arrays,
 )
-from backend.motion import Motion, whole_chunk_rows
-from backend.rotations import sixd_to_matrix
+from backend.motion import Motion, joint_positions, sample_rotations, sample_rows, whole_chunk_rows
+from backend.rotations import quaternion_conjugate, quaternion_rotate, sixd_to_matrix
+from backend.skeleton import ancestor_matrix, parent_rows
+
+from . import metrics
 
 CHUNK_FRAMES = 32
 CODE_SIZE = 128  # numbers a chunk: 4 a frame
 CHUNK_STEP = 16  # frames between the chunks that a code is fitted on
 MOST_CHUNKS = 2000
+NUMBERS_A_TURN = 3  # that a key of one joint takes, and of the root's place
 
 
 @dataclass(frozen=True)
@@ -106,15 +112,15 @@ def reconstruct_rows(code: LinearCode, rows) -> np.ndarray:
 
 def joint_error_heights(clip: PoseRows, rows) -> float:
     """Mean distance of joints against the root, skeleton heights; both go through the kinematics."""
-    made, source = (_positions(clip.structure, each) for each in (rows, clip.rows))
+    made, source = (pose_positions(*pose_arrays(clip.structure, each), clip.structure) for each in (rows, clip.rows))
     return float(np.linalg.norm(made - source, axis=-1).mean())
 
 
-def _positions(structure, rows) -> np.ndarray:
+def pose_arrays(structure, rows) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations `[T, J, 3, 3]` and slides `[T, J, 3]` of rows, as the model's decoder has them."""
     inputs = rows.reshape(len(rows), len(structure["mask"]), -1) + reference_inputs(structure)
     matrices = sixd_to_matrix(inputs[..., columns(JOINT_INPUTS, "rotation")])
-    slide = inputs[..., columns(JOINT_INPUTS, "slide")] * structure["slides"][:, None]
-    return pose_positions(matrices, slide, structure)
+    return matrices, inputs[..., columns(JOINT_INPUTS, "slide")] * structure["slides"][:, None]
 
 
 def mean_pose_error_heights(clip: PoseRows) -> float:
@@ -133,3 +139,42 @@ def other_half_error_heights(clip: PoseRows) -> float | None:
         half = PoseRows(clip.rows[new], clip.structure)
         errors.append((joint_error_heights(half, reconstruct_rows(code, half.rows)), len(half.rows)))
     return float(np.average([error for error, _ in errors], weights=[frames for _, frames in errors]))
+
+
+def own_code_rows(rows, sizes) -> dict[int, np.ndarray]:
+    """Rows through the best linear codes of so many numbers a frame, fitted on these very rows; by size."""
+    rows = rows.astype(np.float64)
+    mean = rows.mean(axis=0)
+    # As many numbers as there are rows at most; of either, the smaller product is taken apart.
+    left, values, right = np.linalg.svd(rows - mean, full_matrices=False)
+    return {size: (left[:, :size] * values[:size]) @ right[:size] + mean for size in sizes}
+
+
+def slerp_motion(motion: Motion, spacing: int) -> Motion:
+    """The motion with a key every `spacing` rows and in the last one; turns against the parents by slerp in between.
+
+    The root's place, and the places of joints that slide against their parents, are interpolated linearly.
+    """
+    last = motion.frames - 1
+    keys = np.unique(np.append(np.arange(0, motion.frames, spacing), last))
+    at = np.interp(np.arange(motion.frames), keys, np.arange(len(keys)))
+    rotations = sample_rotations(metrics.local_rotations(motion)[keys], at)
+    rotations = metrics.world_rotations(motion.skeleton.parents, rotations)
+    roots, positions = sample_rows(motion.root_positions[keys], at), None
+    if motion.positions is not None:
+        above, places = parent_rows(motion.skeleton.parents), joint_positions(motion)
+        steps = quaternion_rotate(quaternion_conjugate(motion.rotations[:, above]), places - places[:, above])
+        steps = quaternion_rotate(rotations[:, above], sample_rows(steps[keys], at))
+        steps[:, 0] = roots
+        positions = ancestor_matrix(motion.skeleton.parents).astype(np.float64) @ steps
+    return Motion(motion.skeleton, motion.fps, roots, rotations, positions)
+
+
+def slerp_numbers(joints: int, spacing: int) -> float:
+    """How many numbers a frame keys every `spacing` frames take."""
+    return NUMBERS_A_TURN * (joints + 1) / spacing
+
+
+def slerp_spacing(joints: int, numbers: float) -> int:
+    """How many frames lie from key to key when they may take so many numbers a frame."""
+    return max(1, round(NUMBERS_A_TURN * (joints + 1) / numbers))

@@ -1,124 +1,101 @@
-"""python -m training evaluate --checkpoint FILE --data DATA --out DIR [--quick]: the figures of a weights file.
+"""python -m training evaluate --checkpoint FILE --data DATA --out DIR [--quick] [--sets A,B] [--clips N] [--parts P,Q]
 
-Writes `report.json` (all figures, clip by clip) and `report.md` (tables) to DIR. On numpy, as most users run the model;
-the same weights and data give the same report.
+The figures of a weights file, as one report: `report.md` (tables), `report.json` (all figures, clip by clip) and PNGs.
+On numpy, as most users run the model; the same weights and data give the same report.
 """
 
 import argparse
 import json
+import sys
 import time
+import traceback
 from pathlib import Path
 
-from backend.encoding import load_model
-from backend.variation import LEVELS
+from backend.encoding import Model, load_model
+from backend.errors import UserError
 
 from .baselines import MOST_CHUNKS
-from .held_out import MOST_CLIPS, reconstruction_rows
+from .figures import draw_figures
+from .goals import all_goals
+from .held_out import LinearCodes, Scope, held_out_sets, reconstruction_rows
+from .lengths import length_rows
+from .rates import rate_rows
+from .realism import realism_rows
+from .report import PARTS, markdown
+from .sheets import draw_sheets
 from .store import ClipStore
-from .tables import markdown
 from .varied import variation_tables
 
-FRAMES = 512  # of a clip at most
-VARIED_FRAMES = 240
+CLIPS, FRAMES, VARIED_FRAMES = 24, 512, 240  # of a set, of a clip, of a clip that is varied, at most
 QUICK_CLIPS, QUICK_FRAMES, QUICK_CHUNKS = 6, 192, 400
 
-TRAINED_MM, NEW_PEOPLE_MM = 35.0, 60.0
-SEAM = 1.05
-JERK_WITHIN = 0.15
-SKATE_CM_S = 0.5
-OVERLAP = 0.9
-POSE_CM = 0.5
-GLOBAL_DEG = 2.0
-DIVERSE_DEG = 8.0
+
+def choose_scope(data: Path, quick: bool, sets, clips: int | None) -> Scope:
+    """How much is measured.
+
+    Raises:
+        UserError: the data set holds no clip out, or lacks a set that is asked for.
+    """
+    store = ClipStore(data)
+    held = held_out_sets(store)
+    if not held:
+        raise UserError(f"{data} holds no clip out of training; prepare folders with a test or eval folder in them.")
+    if unknown := set(sets or ()) - set(held):
+        raise UserError(f"{data} holds no clip out of {', '.join(sorted(unknown))}; choose from {', '.join(held)}.")
+    chosen = tuple(name for name in held if not sets or name in sets)
+    if quick:
+        return Scope(store, chosen, clips or QUICK_CLIPS, QUICK_FRAMES, QUICK_FRAMES, QUICK_CHUNKS, quick)
+    return Scope(store, chosen, clips or CLIPS, FRAMES, VARIED_FRAMES, MOST_CHUNKS, quick)
 
 
-def goal(text: str, figure: str, met: bool) -> dict:
-    """One line of the list of goals."""
-    return {"goal": text, "figure": figure, "met": bool(met)}
+def measure(part: str, model: Model, scope: Scope, codes: LinearCodes, out: Path, report):
+    """One part of the report."""
+    if part == "reconstruction":
+        return reconstruction_rows(model, scope, codes, report)
+    if part == "lengths":
+        return length_rows(model, scope, report)
+    if part == "rates":
+        return rate_rows(model, scope, codes, report)
+    if part == "variation":
+        return variation_tables(model, scope, report)
+    if part == "realism":
+        return realism_rows(model, scope, report)
+    return draw_sheets(model, scope, out, report)
 
 
-def reconstruction_goals(rows) -> list[dict]:
-    """What reconstructions should reach."""
-    trained = [row for row in rows if row["trained"]]
-    new = [row for row in rows if not row["trained"] and row["people"]]
-    goals = []
-    for name, chosen, limit in (("trained skeletons", trained, TRAINED_MM), ("unseen human rigs", new, NEW_PEOPLE_MM)):
-        if chosen:
-            figures = ", ".join(f"{row['name']} {row['joint_mm']:.0f}" for row in chosen)
-            met = all(row["joint_mm"] <= limit for row in chosen)
-            goals.append(goal(f"joint error of {name} at most {limit:.0f} mm, every set", figures, met))
-    if seams := [row for row in rows if row["seam_ratio"] is not None]:
-        worst = max(seams, key=lambda row: row["seam_ratio"])
-        text = f"seam of reconstructions at most {SEAM} times the source's, every set"
-        goals.append(goal(text, f"{worst['seam_ratio']:.2f} ({worst['name']})", worst["seam_ratio"] <= SEAM))
-    if beside := [row for row in trained if row["linear_mm"] is not None]:
-        figures = ", ".join(f"{r['name']} {r['joint_mm_beside_linear']:.0f} to {r['linear_mm']:.0f}" for r in beside)
-        met = all(row["joint_mm_beside_linear"] < row["linear_mm"] for row in beside)
-        goals.append(goal("below the linear code on trained skeletons, every set", figures, met))
-    return goals
+def evaluate(
+    checkpoint: Path, data: Path, out: Path, quick=False, report=print, sets=None, clips=None, parts=tuple(PARTS)
+) -> dict:
+    """Measures a weights file on the held-out clips of a data set and writes the report.
 
-
-def variation_goals(rows, levels, diversity) -> list[dict]:
-    """What variations should be like; means over all clips, the worst of the strengths and levels."""
-    rows = [row for row in rows if row["group"] == "all"]
-    strengths = [row["change_deg"] for row in rows if row["level"] == "PHRASES"]
-    goals = [
-        goal(
-            "more strength, more change",
-            ", ".join(f"{degrees:.1f}" for degrees in strengths) + " deg",
-            all(a < b for a, b in zip(strengths[:-1], strengths[1:], strict=True)),
-        )
-    ]
-    jerk = max((row["jerk_ratio"] for row in rows), key=lambda ratio: abs(ratio - 1))
-    text = f"mean jerk within {JERK_WITHIN:.0%} of the source's"
-    goals.append(goal(text, f"{jerk:.2f} times", abs(jerk - 1) <= JERK_WITHIN))
-    if seams := [row["seam_ratio"] for row in rows if row["seam_ratio"] is not None]:
-        text = f"seam of variations at most {SEAM} times the source's"
-        goals.append(goal(text, f"{max(seams):.2f}", max(seams) <= SEAM))
-    if standing := [row for row in rows if row["skate_cm_s"] is not None]:
-        skate = max(row["skate_cm_s"] - row["source_skate_cm_s"] for row in standing)
-        overlap = min(row["contact_overlap"] for row in standing)
-        goals.append(goal(f"skate at most the source's + {SKATE_CM_S} cm/s", f"{skate:+.2f} cm/s", skate <= SKATE_CM_S))
-        goals.append(goal(f"contact overlap at least {OVERLAP:.0%}", f"{overlap:.1%}", overlap >= OVERLAP))
-    pose = max(row["pose_cm_worst"] for row in rows)
-    goals.append(goal(f"end poses within {POSE_CM} cm, every clip", f"{pose:.3f} cm", pose <= POSE_CM))
-    whole, phrases, detail = (next(row for row in levels if row["level"] == name) for name in LEVELS)
-    effect = whole["global_latent_deg"]
-    text = f"whole motion: the clip's latent alone at least {GLOBAL_DEG:.0f} deg"
-    goals.append(goal(text, f"{effect:.1f} deg", effect >= GLOBAL_DEG))
-    figures = f"{phrases['varying']:.0%} of it, whole motion {whole['varying']:.0%}"
-    goals.append(goal("phrases varies over the clip", figures, phrases["varying"] > whole["varying"]))
-    figures = f"{detail['change_deg']:.1f} deg at {detail['per_s']:.1f} /s, phrases {phrases['change_deg']:.1f} deg"
-    figures += f" at {phrases['per_s']:.1f} /s"
-    small = detail["change_deg"] < phrases["change_deg"] and detail["per_s"] > phrases["per_s"]
-    goals.append(goal("detail stays small and fast", figures, small))
-    if diversity:
-        figures = ", ".join(f"{row['kind']} {row['moving_deg']:.1f}" for row in diversity)
-        met = all(row["moving_deg"] >= DIVERSE_DEG for row in diversity)
-        text = f"three seeds at least {DIVERSE_DEG:.0f} deg apart on the joints that move most, every clip"
-        goals.append(goal(text, f"{figures} deg", met))
-    return goals
-
-
-def evaluate(checkpoint: Path, data: Path, out: Path, quick: bool = False, report=print) -> dict:
-    """Measures a weights file on the held-out clips of a data set and writes the report."""
+    A part that fails is named in the report, and the others are there.
+    """
     began = time.perf_counter()
-    model, store = load_model(checkpoint, "numpy"), ClipStore(data)
-    clips, frames, chunks = (QUICK_CLIPS, QUICK_FRAMES, QUICK_CHUNKS) if quick else (MOST_CLIPS, FRAMES, MOST_CHUNKS)
-    rows = reconstruction_rows(model, store, clips, frames, chunks, report)
-    if not rows:
-        raise ValueError(f"{data} holds no clip out of training; prepare folders with a test or eval folder in them.")
-    variation = variation_tables(model, store, QUICK_FRAMES if quick else VARIED_FRAMES, quick, report)
+    scope = choose_scope(data, quick, sets, clips)
+    try:
+        model = load_model(checkpoint, "numpy")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{checkpoint} can't be read as weights: {error}") from error
+    codes, level = LinearCodes(scope.store, scope.chunks), model.config.levels[0]
+    out.mkdir(parents=True, exist_ok=True)
     result = {
         "checkpoint": checkpoint.name,
         "version": model.version,
         "quick": quick,
-        "reconstruction": rows,
-        "variation": variation,
-        "goals": reconstruction_goals(rows)
-        + variation_goals(variation["rows"], variation["levels"], variation["diversity"]),
+        "sets": list(scope.sets),
+        "model_rate": level.latent / level.stride,
+        "failed": {},
     }
-    out.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        started = time.perf_counter()
+        try:
+            result[part] = measure(part, model, scope, codes, out, report)
+        except Exception as error:  # minutes of other figures shall not be lost with it
+            traceback.print_exc()
+            result["failed"][part] = f"{type(error).__name__}: {error}"
+        report(f"{part}: {time.perf_counter() - started:.0f} s")
+    result["goals"] = all_goals(result)
+    result["figures"] = draw_figures(out, result, report)
     (out / "report.json").write_text(json.dumps(result, indent=1))
     (out / "report.md").write_text(markdown(result))
     met = sum(each["met"] for each in result["goals"])
@@ -127,11 +104,23 @@ def evaluate(checkpoint: Path, data: Path, out: Path, quick: bool = False, repor
     return result
 
 
+def names(text: str) -> list[str]:
+    """Names between commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m training evaluate", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m training evaluate", description=__doc__.split("\n\n")[1])
     parser.add_argument("--checkpoint", type=Path, required=True, help="a weights file made by export")
     parser.add_argument("--data", type=Path, required=True, help="a folder made by prepare, with held-out clips")
     parser.add_argument("--out", type=Path, required=True, help="the report's folder")
     parser.add_argument("--quick", action="store_true", help="few and short clips: a look during training")
+    parser.add_argument("--sets", type=names, help="these sets alone, with commas between")
+    parser.add_argument("--clips", type=int, help=f"of a set at most (default: {CLIPS}, quick {QUICK_CLIPS})")
+    parser.add_argument("--parts", type=names, default=list(PARTS), help=f"of {', '.join(PARTS)} (default: all)")
     arguments = parser.parse_args(argv)
-    evaluate(arguments.checkpoint, arguments.data, arguments.out, arguments.quick)
+    if unknown := set(arguments.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
+    options = {"sets": arguments.sets, "clips": arguments.clips, "parts": arguments.parts}
+    result = evaluate(arguments.checkpoint, arguments.data, arguments.out, arguments.quick, **options)
+    sys.exit(1 if result["failed"] else 0)

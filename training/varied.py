@@ -1,4 +1,8 @@
-"""What variations are like: how far they go, how smooth they are, whether feet stay, how levels and seeds differ."""
+"""What variations are like: how far they go, how smooth they are, whether feet stay, how levels and seeds differ.
+
+The source's own figures stand beside: its skate, its share outside the joint ranges that other clips of its rig show,
+its spread of poses.
+"""
 
 from dataclasses import dataclass
 
@@ -6,17 +10,14 @@ import numpy as np
 
 from backend.change import apply_change
 from backend.encoding import Encoding, Model, decode_pose, encode_motion
+from backend.motion import Motion
 from backend.rotations import matrix_angle, quaternion_angle, quaternion_rotate, yaw_to_quaternion
-from backend.variation import (
-    LEVELS,
-    SPREADS,
-    VariationSettings,
-    vary,
-)
+from backend.sampling import SPREADS
+from backend.variation import LEVELS, VariationSettings, vary
 
 from . import metrics
-from .held_out import held_out_clips, is_trained, middle_motion, silent
-from .store import ClipStore
+from .held_out import RIG_A_FILE, Scope, held_out_clips, is_trained, middle_motion, silent
+from .store import ClipStore, clip_motion
 
 # Held-out clips that stand for what animators have: (set, clip, what it is).
 CLIPS = (
@@ -61,27 +62,58 @@ SEEDS = (1, 2)
 DIVERSE_SEEDS = (1, 2, 3)
 GROUPS = ("all", "trained rigs", "new people", "creatures")
 OTHER_CLIPS = 6  # of a data set that has none of the above
+RANGE_CLIPS, RANGE_FRAMES, FEWEST_RANGE_FRAMES = 40, 400, 300  # of one rig, that show how far its joints go
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A held-out clip that is varied: its name, what it is, its group, its encoding, its contacts `[T, J]`."""
+    """A held-out clip that is varied: its name, what it is, its group, its encoding, its contacts `[T, J]`.
+
+    `ranges` are those of `metrics.joint_ranges` in other clips of the same rig, None where there are too few.
+    """
 
     name: str
     kind: str
     group: str
     encoding: Encoding
     contacts: np.ndarray
+    ranges: tuple | None
 
 
-def find_clips(store: ClipStore, clips) -> list[tuple[int, str]]:
-    """Indices and kinds of the named clips that the data set holds out; of other data sets, some of every set."""
-    held = {(c["set"], c["name"]): i for i, c in enumerate(store.clips) if c["split"] != "train"}
+def find_clips(scope: Scope, clips) -> list[tuple[int, str]]:
+    """Indices and kinds of the named clips that the sets hold out; of sets without any of them, some of every set."""
+    store = scope.store
+    held = {
+        (clip["set"], clip["name"]): index
+        for index, clip in enumerate(store.clips)
+        if clip["split"] != "train" and clip["set"] in scope.sets
+    }
     found = [(held[row[:2]], row[-1]) for row in clips if row[:2] in held]
     if found:
         return found
-    sets = sorted({clip["set"] for clip in store.clips if clip["split"] != "train"})
-    return [(index, "other") for name in sets for index in held_out_clips(store, name, OTHER_CLIPS)]
+    most = min(OTHER_CLIPS, scope.clips)
+    return [(index, "other") for name in sorted(scope.sets) for index in held_out_clips(store, name, most)]
+
+
+def rig_ranges(store: ClipStore, index: int) -> tuple | None:
+    """How far the joints go in other clips of the same rig: training clips where it was trained, else the held-out."""
+    clip, own = store.clips[index], store.skeleton(index)
+    trained = is_trained(store, clip["set"])
+    motions, frames = [], 0
+    for other, row in enumerate(store.clips):
+        same = row["set"] == clip["set"] and row["joints"] == clip["joints"] and other != index
+        if not same or (row["split"] == "train") != trained:
+            continue
+        if clip["set"] in RIG_A_FILE and row["path"] != clip["path"]:
+            continue
+        skeleton = store.skeleton(other)
+        # Turns against the parents compare only where the bones' axes are the same.
+        if (skeleton["parents"] == own["parents"]).all() and np.abs(skeleton["rests"] - own["rests"]).max() < 1e-2:
+            motions.append(clip_motion(store, other, 0, RANGE_FRAMES))
+            frames += motions[-1].frames
+        if len(motions) == RANGE_CLIPS:
+            break
+    return metrics.joint_ranges(motions) if frames >= FEWEST_RANGE_FRAMES else None
 
 
 def read_subject(model: Model, store: ClipStore, index: int, kind: str, frames: int) -> Subject:
@@ -92,20 +124,40 @@ def read_subject(model: Model, store: ClipStore, index: int, kind: str, frames: 
     if clip["set"] == "creatures":
         group = "creatures"
     encoding = encode_motion(model, motion, silent)
-    return Subject(f"{clip['set']}/{clip['name']}", kind, group, encoding, metrics.source_contacts(motion))
+    name, contacts = f"{clip['set']}/{clip['name']}", metrics.source_contacts(motion)
+    return Subject(name, kind, group, encoding, contacts, rig_ranges(store, index))
 
 
-def variation_figures(model: Model, subject: Subject, level: str, strength: float, seed: int) -> dict:
-    """The figures of one variation with the settings that the panel starts with."""
+def variation(model: Model, subject: Subject, level: str, strength: float, seed: int) -> Motion:
+    """A variation with the settings that the panel starts with."""
+    settings = VariationSettings(strength=strength, level=level)
+    return apply_change(subject.encoding.motion, vary(model, subject.encoding, settings, seed, silent))
+
+
+def variation_figures(subject: Subject, made: Motion) -> dict:
+    """The figures of one variation by itself."""
     source = subject.encoding.motion
-    change = vary(model, subject.encoding, VariationSettings(strength=strength, level=level), seed, silent)
-    made = apply_change(source, change)
     figures = metrics.variation_figures(source, made, subject.contacts)
     angles = np.degrees(quaternion_angle(source.rotations, made.rotations))
     figures["change_95_deg"] = float(np.quantile(angles, 0.95))
     figures["has_contacts"] = bool(subject.contacts.any())
     figures["jerks"] = [metrics.jerk_curve(each) for each in (source, made)]
-    return figures | {"clip": subject.name, "group": subject.group, "level": level, "strength": strength, "seed": seed}
+    for name, motion in (("outside", made), ("source_outside", source)):
+        known = subject.ranges is not None
+        figures[name] = metrics.share_outside_ranges(motion, subject.ranges) if known else None
+    return figures
+
+
+def subject_figures(model: Model, subject: Subject, seeds) -> tuple[list[dict], list[dict]]:
+    """The figures of a clip's variations, one by one, and those of the seeds of a setting together."""
+    each, together = [], []
+    for level, strength in SETTINGS:
+        what = {"clip": subject.name, "group": subject.group, "level": level, "strength": strength}
+        made = [variation(model, subject, level, strength, seed) for seed in seeds]
+        each += [variation_figures(subject, m) | what | {"seed": s} for s, m in zip(seeds, made, strict=True)]
+        if strength == 1:
+            together.append(metrics.diversity_figures(subject.encoding.motion, made) | what)
+    return each, together
 
 
 def mean_row(figures: list[dict], group: str, level: str, strength: float, chunk: int) -> dict | None:
@@ -122,7 +174,23 @@ def mean_row(figures: list[dict], group: str, level: str, strength: float, chunk
     standing = [f for f in mine if f["has_contacts"]]
     for name in ("skate_cm_s", "source_skate_cm_s", "contact_overlap"):
         row[name] = float(np.mean([f[name] for f in standing])) if standing else None
+    known = [f for f in mine if f["outside"] is not None]
+    row["outside_clips"] = len({f["clip"] for f in known})
+    for name in ("outside", "source_outside"):
+        row[name] = float(np.mean([f[name] for f in known])) if known else None
+    areas = metrics.pooled_area_under_jerk([f["jerks"] for f in mine], chunk)
+    row["source_area_under_jerk"], row["area_under_jerk"] = areas or (None, None)
     return row
+
+
+def sample_row(figures: list[dict], group: str, level: str) -> dict | None:
+    """Means over clips of coverage and diversities at strength 1."""
+    mine = [f for f in figures if f["level"] == level and group in ("all", f["group"])]
+    if not mine:
+        return None
+    names = [name for name, value in mine[0].items() if isinstance(value, float) and name != "strength"]
+    row = {"group": group, "level": level, "clips": len(mine)}
+    return row | {name: float(np.mean([f[name] for f in mine])) for name in names}
 
 
 def level_figures(model: Model, subject: Subject, level: str, seed: int) -> dict:
@@ -180,31 +248,35 @@ def diversity_row(model: Model, subject: Subject) -> dict:
     }
 
 
-def variation_tables(model: Model, store: ClipStore, frames: int, quick: bool, report) -> dict:
-    """Everything about variations; `quick` takes every fourth clip and one seed.
+def variation_tables(model: Model, scope: Scope, report) -> dict:
+    """Everything about variations; a quick look takes every fourth clip.
 
     Returns:
-        rows by group and setting, `each` variation, `levels`, `diversity`.
+        rows by group and setting, `each` variation, `samples` (coverage and diversities), `levels`, `diversity`.
     """
-    chosen = find_clips(store, CLIPS)[:: 4 if quick else 1]
+    store, frames = scope.store, scope.varied_frames
+    chosen = find_clips(scope, CLIPS)[:: 4 if scope.quick else 1][: 2 * scope.clips]
     subjects = [read_subject(model, store, index, kind, frames) for index, kind in chosen]
-    each = []
+    each, together = [], []
     for subject in subjects:
-        for level, strength in SETTINGS:
-            for seed in SEEDS[: 1 if quick else None]:
-                each.append(variation_figures(model, subject, level, strength, seed))
+        for found, more in zip((each, together), subject_figures(model, subject, SEEDS), strict=True):
+            found += more
         report(f"{subject.name} ({subject.kind}) varied")
     groups = [group for group in GROUPS if group == "all" or any(s.group == group for s in subjects)]
     chunk = model.config.chunk
     rows = [mean_row(each, group, level, strength, chunk) for group in groups for level, strength in SETTINGS]
+    samples = [sample_row(together, group, level) for group in groups for level in LEVELS]
     for figures in each:
         del figures["jerks"]
-    kinds = {(store.clips[index]["set"], store.clips[index]["name"]): kind for index, kind in find_clips(store, CLIPS)}
+    kinds = {(store.clips[index]["set"], store.clips[index]["name"]): kind for index, kind in find_clips(scope, CLIPS)}
     named = [(*row, kinds.get(row, "other")) for row in DIVERSE]
-    diverse = find_clips(store, named)[: 4 if quick else len(DIVERSE)]
+    diverse = find_clips(scope, named)[: 4 if scope.quick else len(DIVERSE)]
+    seeds = [diversity_row(model, read_subject(model, store, index, kind, frames)) for index, kind in diverse]
     return {
         "rows": rows,
         "each": each,
+        "samples": samples,
+        "samples_each": together,
         "levels": level_rows(model, subjects),
-        "diversity": [diversity_row(model, read_subject(model, store, index, kind, frames)) for index, kind in diverse],
+        "diversity": seeds,
     }

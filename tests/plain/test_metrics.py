@@ -141,6 +141,17 @@ def test_area_under_jerk_is_that_of_the_average_transition():
     assert metrics.area_under_jerk(still, still, 32) == 0
 
 
+def test_area_under_jerk_of_many_clips_is_that_of_their_mean_transition():
+    """One clip that jumps at its borders and one that doesn't: half the area; the sources' own comes first."""
+    still = motion(frames=96, turn_deg=0.0)
+    still = replace(still, root_positions=0 * still.root_positions)
+    jumps = metrics.jerk_curve(bumped(still, [32, 64], 0.01))
+    quiet = metrics.jerk_curve(still)
+    source, other = metrics.pooled_area_under_jerk([(quiet, jumps), (quiet, quiet)], 32)
+    assert source == 0 and other == pytest.approx(0.01 * (1 + 3 + 3 + 1) / 2)
+    assert metrics.pooled_area_under_jerk([(quiet[:10], quiet[:10])], 32) is None
+
+
 def test_jerk_ratios_are_mean_and_peak():
     """A change of tempo: half the jerk of a motion whose sizes are half."""
     clip = motion(turn_deg=0.0)
@@ -222,6 +233,31 @@ def test_the_cheapest_cut_is_that_of_trying_all():
         return best
 
     assert metrics.global_diversity(distances, shortest) == pytest.approx(cheapest(11) / 11)
+
+
+def test_the_row_of_samples_is_its_figures():
+    """A copy covers all at no distance; a joint turned 180 degrees is sqrt 8 away, and 45 degrees the mean of four."""
+    clip = motion(turn_deg=10.0)
+    copy = metrics.diversity_figures(clip, [clip, clip])
+    assert copy["coverage"] == copy["coverage_deg"] == 1
+    assert [copy[name] for name in ("local", "global", "inter", "aligned_over_random")] == pytest.approx(
+        [0] * 4, abs=1e-5
+    )
+    assert copy["spread"] == pytest.approx(metrics.random_pair_distance(clip))
+    still = motion(turn_deg=0.0)
+    rotations = still.rotations.copy()
+    rotations[:, 3] = [0, 0, 0, 1]
+    row = metrics.diversity_figures(still, [still, replace(still, rotations=rotations)])
+    assert row["coverage"] == row["coverage_deg"] == 0.5
+    assert [row[name] for name in ("local", "global", "inter")] == pytest.approx([2**0.5, 2**0.5, 8**0.5])
+    assert row["local_deg"] == pytest.approx(45 / 2, abs=1e-3) and row["aligned_over_random"] == 0
+
+
+def test_turns_against_the_parents_make_the_turns_in_the_world():
+    """There and back."""
+    clip = motion(seed=5)
+    world = metrics.world_rotations(clip.skeleton.parents, metrics.local_rotations(clip))
+    np.testing.assert_allclose(world, clip.rotations, atol=1e-12)
 
 
 def test_moving_joints_are_those_that_turn():
