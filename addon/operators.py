@@ -6,7 +6,7 @@
 import bpy
 from bpy.props import BoolProperty, IntProperty
 
-from . import results, session, several, tasks
+from . import results, session, several, tasks, timeline
 from .armature import check_armature, check_writable
 from .backend.errors import Cancelled, UserError
 from .redo import draw_record, is_repeated, repeat_as_click, unremembered
@@ -29,6 +29,7 @@ def armature_refusal(armature) -> str:
     try:
         check_armature(armature)
         check_writable(armature)
+        timeline.check_clip(armature)
     except UserError as error:
         return str(error)
     data = armature.animation_data

@@ -81,6 +81,7 @@ def ensure_source_row(armature, source, slot: str) -> None:
 def add_row(armature, source, action, kind: str, **facts):
     """A line for a new action, at the end."""
     row = armature.motion_variations.rows.add()
+    action.use_fake_user = True  # only now: a file that was saved while it was written doesn't hold it
     row.name, row.kind, row.action, row.source = action.name, kind, action, source
     row.slot = armature.motion_variations.rows[row_index(armature, source)].slot
     for name, value in facts.items():

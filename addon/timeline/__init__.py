@@ -27,6 +27,7 @@ from .actions import (  # noqa: F401
 )
 from .clips import (  # noqa: F401
     Clip,
+    check_clip,
     playing_action,
     playing_clip,
     put_action,

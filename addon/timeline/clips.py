@@ -100,6 +100,13 @@ def playing_clip(armature) -> Clip | None:
     )
 
 
+def check_clip(armature) -> None:
+    """Raises MotionError where nothing can be shown in place of the strip that is meant."""
+    found = _meant(armature)
+    if found is not None:
+        _check_strip(armature, *found)
+
+
 def put_action(armature, action, slot, family) -> None:
     """Lets an action drive the armature: in place of the strip that plays one of its family, else as the active one.
 
@@ -132,6 +139,16 @@ def _strip_of(armature, family):
 
 def _set_strip(armature, track, strip, action, slot) -> None:
     """Another action in a strip; its frames, time and blending stay."""
+    _check_strip(armature, track, strip)
+    strip.action = action
+    if HAS_SLOTS:
+        found = find_slot(armature, action, slot) or find_slot(armature, action)
+        if found is not None and strip.action_slot != found:
+            strip.action_slot = found
+
+
+def _check_strip(armature, track, strip) -> None:
+    """Raises MotionError where a strip can't be given another action."""
     if armature.animation_data.use_tweak_mode:
         raise MotionError(f"'{armature.name}' has an NLA strip in tweak mode. Leave it (Tab in the NLA editor) first.")
     if armature.override_library is not None and track.is_override_data:
@@ -139,11 +156,6 @@ def _set_strip(armature, track, strip, action, slot) -> None:
             f"The strip '{strip.name}' comes with the linked armature, so nothing can be shown in its place. Give "
             f"'{armature.name}' the action '{strip.action.name}' in the Dope Sheet's action editor and click again."
         )
-    strip.action = action
-    if HAS_SLOTS:
-        found = find_slot(armature, action, slot) or find_slot(armature, action)
-        if found is not None and strip.action_slot != found:
-            strip.action_slot = found
 
 
 def _meant(armature):

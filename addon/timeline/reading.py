@@ -204,7 +204,9 @@ def _source(armature, action, slot):
     if action is None:
         if assigned is None:
             raise MotionError(f"'{armature.name}' has no action. Choose one in the Action editor, or key its bones.")
-        return assigned, (assigned_slot if slot is None else find_slot(armature, assigned, slot))
+        action = assigned
+    if slot and find_slot(armature, action, slot) is None:
+        slot = None  # it was renamed or removed
     if not slot and action == assigned:
         return action, assigned_slot
     return action, find_slot(armature, action, slot)

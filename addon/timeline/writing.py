@@ -52,6 +52,8 @@ class Written:
 def write_variation(reading, change, name, keys="EVERY_FRAME", frame_range=None, everything=False) -> Written:
     """A copy of the source action, with fake user, whose keyed channels do what `change` says.
 
+    The copy has all of the source's slots: the armature's own is changed, those of others stay as they were.
+
     Args:
         change: `backend.change.Change`, row for row of the reading.
         name: of the new action.
@@ -67,11 +69,12 @@ def write_variation(reading, change, name, keys="EVERY_FRAME", frame_range=None,
         try:
             next(steps)
         except StopIteration as end:
+            end.value.action.use_fake_user = True
             return end.value
 
 
 def write_steps(reading, change, name, keys="EVERY_FRAME", frame_range=None, everything=False):
-    """`write_variation` as a generator: yields the share done; closed early, it leaves nothing behind."""
+    """`write_variation` as a generator, without fake user: yields the share done; closed early, it leaves nothing."""
     if keys not in ("EVERY_FRAME", "SOURCE_KEYS"):
         raise ValueError(f"Keys are EVERY_FRAME or SOURCE_KEYS, not {keys}.")
     if change.rotation.shape[:2] != reading.motion.rotations.shape[:2]:
@@ -85,7 +88,7 @@ def write_steps(reading, change, name, keys="EVERY_FRAME", frame_range=None, eve
     copied, complete = Block.of(action), False
     try:
         action.name = name
-        action.use_fake_user = True
+        action.use_fake_user = False  # whoever keeps it sets it, so that a file saved meanwhile doesn't hold it
         bag = curve_collection(action, _own_slot(action, reading))
         curves = {(curve.data_path, curve.array_index): curve for curve in bag}
         write = _write_rows if keys == "EVERY_FRAME" else _write_keys
