@@ -1,15 +1,20 @@
-"""python -m training prepare | train | prior | evaluate | export"""
+"""python -m training prepare | train | prior | evaluate | export | card | scaling"""
 
 import importlib
 import sys
 
-STEPS = ("prepare", "train", "prior", "evaluate", "export")
+from backend.errors import UserError
+
+STEPS = ("prepare", "train", "prior", "evaluate", "export", "card", "scaling")
 
 
 def main():
     if len(sys.argv) < 2 or sys.argv[1] not in STEPS:
         sys.exit(f"usage: python -m training {' | '.join(STEPS)} ... (each has --help)")
-    importlib.import_module(f"training.{sys.argv[1]}").main(sys.argv[2:])
+    try:
+        importlib.import_module(f"training.{sys.argv[1]}").main(sys.argv[2:])
+    except UserError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ from backend.rotations import (
 )
 from backend.skeleton import ancestor_matrix, tree_height
 
+FEWEST_JOINTS = 4
+SHARE_RANGE = (0.1, 0.5)  # of the joints that may be merged or dropped, those that are
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -107,6 +110,16 @@ def to_unit_height(clip: Clip) -> Clip:
     )
 
 
+def remaining_parents(parents, kept):
+    """Parents of the joints in `kept` among themselves; the children of a removed joint hang on its parent."""
+    above = parents.copy()
+    for joint in range(1, len(parents)):
+        while not kept[above[joint]]:
+            above[joint] = above[above[joint]]
+    rows = np.cumsum(kept) - 1
+    return np.where(above[kept] < 0, -1, rows[np.maximum(above[kept], 0)])
+
+
 def keep_joints(clip: Clip, kept) -> Clip:
     """Only the joints in `kept [J]` (bool, the root among them); the children of a removed joint hang on its parent.
 
@@ -122,12 +135,9 @@ def keep_joints(clip: Clip, kept) -> Clip:
             parent = parents[parent]
         parents[joint] = parent
     rows = np.flatnonzero(kept)
-    row_of = np.full(count, -1)
-    row_of[rows] = np.arange(len(rows))
-    new_parents = np.where(parents[rows] < 0, -1, row_of[np.maximum(parents[rows], 0)])
     return replace(
         clip,
-        parents=new_parents,
+        parents=remaining_parents(clip.parents, kept),
         places=places[rows],
         rotations=clip.rotations[:, rows],
         reference=clip.reference[rows],
@@ -135,27 +145,52 @@ def keep_joints(clip: Clip, kept) -> Clip:
     )
 
 
+def leaf_rows(parents):
+    """Which joints have no child, `[J]` bool."""
+    leaf = np.ones(len(parents), bool)
+    leaf[parents[1:]] = False
+    return leaf
+
+
+def merged_rows(parents, rng, share: float):
+    """Which joints stay when some inner ones are merged into their parents, `[J]` bool."""
+    kept = leaf_rows(parents) | (rng.random(len(parents)) >= share)
+    kept[0] = True
+    return kept
+
+
+def undropped_rows(parents, rng, share: float):
+    """Which joints stay when some leaves are left out, `[J]` bool; all of them where hardly any would be left."""
+    kept = ~leaf_rows(parents) | (rng.random(len(parents)) >= share)
+    kept[0] = True
+    return kept if kept.sum() >= FEWEST_JOINTS else np.ones(len(parents), bool)
+
+
 def merge_joints(clip: Clip, rng, share: float) -> Clip:
     """Some inner joints merged into their parents."""
-    inner = np.isin(np.arange(len(clip.parents)), clip.parents)
-    kept = ~inner | (rng.random(len(clip.parents)) >= share)
-    kept[0] = True
-    return keep_joints(clip, kept)
+    return keep_joints(clip, merged_rows(clip.parents, rng, share))
 
 
 def drop_leaves(clip: Clip, rng, share: float) -> Clip:
     """Some leaves left out."""
-    leaf = ~np.isin(np.arange(len(clip.parents)), clip.parents)
-    kept = ~leaf | (rng.random(len(clip.parents)) >= share)
-    kept[0] = True
-    return clip if kept.sum() < 4 else keep_joints(clip, kept)
+    return keep_joints(clip, undropped_rows(clip.parents, rng, share))
+
+
+def split_draws(count: int, rng) -> tuple[int, float, float]:
+    """Which of `count` joints' bones is split, where along it, and how much of its turn the new joint takes."""
+    return int(rng.integers(1, count)), rng.uniform(0.3, 0.7), 0.5 * rng.integers(2)
+
+
+def hand_draws(parents, rng) -> tuple[np.ndarray, int, int]:
+    """Which leaves get hands, how many fingers, how many phalanges."""
+    leaves = np.flatnonzero(leaf_rows(parents))
+    return rng.permutation(leaves)[: rng.integers(1, 4)], int(rng.integers(2, 6)), int(rng.integers(1, 4))
 
 
 def split_joint(clip: Clip, rng) -> Clip:
     """One bone in two: a joint is put on the way from a joint's parent to it, turning with the parent or half-way."""
-    joint = int(rng.integers(1, len(clip.parents)))
+    joint, along, share = split_draws(len(clip.parents), rng)
     parent = clip.parents[joint]
-    along, share = rng.uniform(0.3, 0.7), rng.choice([0.0, 0.5])
     rotations = _mix(clip.rotations[:, parent], clip.rotations[:, joint], share)
     reference = _mix(clip.reference[parent], clip.reference[joint], share)
     parents = np.concatenate((clip.parents[:joint], [parent], clip.parents[joint:]))
@@ -179,9 +214,7 @@ def add_hands(clip: Clip, rng) -> Clip:
 
     Many rigs have twenty joints a hand. Without such skeletons in training, their fingers drown the rest of the body.
     """
-    leaves = np.flatnonzero(~np.isin(np.arange(len(clip.parents)), clip.parents))
-    hands = rng.permutation(leaves)[: rng.integers(1, 4)]
-    fingers, phalanges = int(rng.integers(2, 6)), int(rng.integers(1, 4))
+    hands, fingers, phalanges = hand_draws(clip.parents, rng)
     palm = rng.uniform(0.02, 0.06)
     amplitude = rng.uniform(0.0, 0.5) * (rng.random() < 0.5)
     seconds = np.arange(len(clip.rotations)) / MODEL_FPS
@@ -234,6 +267,25 @@ def face_canonically(clip: Clip, turn_rad: float = 0.0) -> Clip:
     return replace(clip, reference=quaternion_multiply(turn + 0 * clip.reference, clip.reference).astype(np.float32))
 
 
+def joint_count(parents, settings: Augmentation, rng, hands: bool = False) -> int:
+    """How many joints `augment` leaves of a skeleton with a generator in the same state, without doing it.
+
+    Batches are put together by it: clips that end with alike numbers of joints need little padding.
+    """
+    rng.random()  # the reference
+    for probability, rows in ((settings.merge, merged_rows), (settings.drop, undropped_rows)):
+        if rng.random() < probability:
+            parents = remaining_parents(parents, rows(parents, rng, rng.uniform(*SHARE_RANGE)))
+    count = len(parents)
+    while rng.random() < settings.split:
+        split_draws(count, rng)
+        count += 1
+    if hands:  # a bone that is split has as many leaves below it
+        chosen, fingers, phalanges = hand_draws(parents, rng)
+        count += len(chosen) * fingers * phalanges
+    return count
+
+
 def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng, hands: bool = False) -> Clip:
     """One random draw of everything but the stretch in time, which is done where frames are read.
 
@@ -248,9 +300,9 @@ def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng, hands: 
     elif choice < settings.random_reference + settings.rest_reference:
         clip = replace(clip, reference=rest)
     if draw() < settings.merge:
-        clip = merge_joints(clip, rng, rng.uniform(0.1, 0.5))
+        clip = merge_joints(clip, rng, rng.uniform(*SHARE_RANGE))
     if draw() < settings.drop:
-        clip = drop_leaves(clip, rng, rng.uniform(0.1, 0.5))
+        clip = drop_leaves(clip, rng, rng.uniform(*SHARE_RANGE))
     while draw() < settings.split:
         clip = split_joint(clip, rng)
     if hands:

@@ -1,4 +1,10 @@
-"""A prepared data set as batches of augmented windows, of clips with about the same number of joints, as tensors."""
+"""A prepared data set as batches of augmented windows, of clips with about the same number of joints, as tensors.
+
+What is in a batch depends on nothing but the seed, the step and the part of the step, so that a run that is taken up
+again sees what it would have seen, and any number of processes can share the parts.
+"""
+
+import itertools
 
 import numpy as np
 import torch
@@ -7,11 +13,14 @@ from backend.features import motion_features, place_offsets, structure_arrays
 from backend.motion import whole_chunk_rows
 from backend.rotations import quaternion_rotate
 
-from .augment import Augmentation, Clip, augment, face_canonically
+from .augment import Augmentation, Clip, augment, face_canonically, joint_count
 from .store import ClipStore
 
-JOINT_BUCKETS = (16, 26, 34, 60, 256)  # a batch holds clips of one bucket, so that little is padded
-HAND_JOINTS = 20  # that hands add to a skeleton, about
+FULL_JOINTS = 40  # wider skeletons cost in proportion; a batch holds fewer clips of them
+HAND_JOINTS, MOST_WITHOUT_HANDS = 20, 60  # that hands add to a skeleton, about; wider ones get none
+SEEDS = 2**63
+CANDIDATES, ROUNDS = 6, 8  # drawn for each clip of a batch, and how often at most
+MOST_PADDING = 0.05  # of a batch's joints, with which no more are drawn
 
 STRUCTURE = ("parent", "ancestors", "weights", "offsets", "slides", "facts", "relations", "mask")  # of a batch
 
@@ -57,47 +66,101 @@ JOINT_AXES = {
 
 
 class WindowBatches(torch.utils.data.IterableDataset):
-    """Endless batches of augmented windows.
+    """Endless batches of augmented windows, for each step one a part.
 
     Args:
         lengths: (frames, probability) of the windows of a batch; every batch has about `frames` frames in all.
+        parts: which parts of each step. step: where to begin.
     """
 
-    def __init__(self, store: ClipStore, indices, lengths, frames: int, augmentation: Augmentation, seed: int):
+    def __init__(
+        self, store: ClipStore, indices, lengths, frames: int, augmentation: Augmentation, seed: int, parts=(0,), step=0
+    ):
         self.store, self.indices, self.lengths, self.frames = store, np.array(indices), lengths, frames
-        self.augmentation, self.seed = augmentation, seed
-        joints = np.array([store.clips[i]["joints"] for i in indices])
-        self.buckets = np.searchsorted(JOINT_BUCKETS, joints)
-        self.weights = clip_weights([store.clips[i] for i in indices])
+        self.augmentation, self.seed, self.parts, self.step = augmentation, seed, tuple(parts), step
+        clips = [store.clips[i] for i in indices]
+        joints = np.array([clip["joints"] for clip in clips])
+        self.few = joints <= MOST_WITHOUT_HANDS
+        # A wide clip fills as much of a batch as several narrow ones; it is drawn as much more seldom.
+        self.weights = clip_weights(clips) * np.minimum(1.0, FULL_JOINTS / joints)
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng((self.seed, 0 if worker is None else worker.id))
-        sizes = np.array([self.weights[self.buckets == bucket].sum() for bucket in range(len(JOINT_BUCKETS))])
-        while True:
-            bucket = rng.choice(len(sizes), p=sizes / sizes.sum())
-            length = self.lengths[rng.choice(len(self.lengths), p=[share for _, share in self.lengths])][0]
-            members = np.flatnonzero(self.buckets == bucket)
-            weights = self.weights[members]
-            # Wide skeletons cost as many joints as two or three narrow ones.
-            hands = bucket < len(JOINT_BUCKETS) - 1 and rng.random() < self.augmentation.hands
-            joints = JOINT_BUCKETS[bucket] + (HAND_JOINTS if hands else 0)
-            count = max(4, int(self.frames / length * min(1.0, 40 / joints)))
-            chosen = rng.choice(members, size=count, p=weights / weights.sum())
-            yield collate([self.sample(int(self.indices[i]), length, rng, hands) for i in chosen])
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        for count in itertools.count(number, workers):
+            step, part = divmod(count, len(self.parts))
+            yield self.batch(self.step + step, self.parts[part])
+
+    def batch(self, step: int, part: int) -> dict[str, torch.Tensor]:
+        """The batch of a part of a step."""
+        rng = np.random.default_rng((self.seed, step, part))
+        length = self.lengths[rng.choice(len(self.lengths), p=[share for _, share in self.lengths])][0]
+        hands = bool(rng.random() < self.augmentation.hands and self.few.any())
+        size = max(4.0, self.frames / length)
+        weights = self.weights * self.few if hands else self.weights
+        rows, drawn = self.alike(np.cumsum(weights), size, (step, part), hands, rng)
+        samples = [
+            self.sample(int(self.indices[drawn[row]]), length, self.generator(step, part, row), hands) for row in rows
+        ]
+        return collate(samples)
+
+    def alike(self, ends, size: float, place, hands: bool, rng):
+        """Candidates that end with alike numbers of joints: (their rows, the clips of all rows).
+
+        A batch is a run of the candidates sorted by joints; where these are few and far between, more are drawn and
+        those that lie in the run are sorted again.
+        """
+        drawn, joints = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        lowest, highest = 0, np.inf
+        for _ in range(ROUNDS):
+            more = np.searchsorted(ends, rng.random(int(CANDIDATES * size)) * ends[-1], side="right")
+            more = np.minimum(more, len(ends) - 1)
+            first = len(drawn)
+            after = [self.joints_after(int(clip), (*place, first + row), hands) for row, clip in enumerate(more)]
+            drawn, joints = np.concatenate((drawn, more)), np.concatenate((joints, after))
+            near = np.flatnonzero((joints >= lowest) & (joints <= highest))
+            rows = near[alike_rows(joints[near], size, int(rng.integers(CANDIDATES * ROUNDS)))]
+            lowest, highest = joints[rows].min(), joints[rows].max()
+            if 1 - joints[rows].mean() / highest <= MOST_PADDING:
+                break
+        return rows, drawn
+
+    def generator(self, step: int, part: int, row: int):
+        """The random numbers of one candidate."""
+        return np.random.default_rng((self.seed, step, part, row))
+
+    def joints_after(self, clip: int, place, hands: bool) -> int:
+        """How many joints a candidate will have, see `sample`."""
+        rng = self.generator(*place)
+        rng.integers(SEEDS)
+        return joint_count(self.store.parents(int(self.indices[clip])), self.augmentation, rng, hands)
 
     def sample(self, index: int, length: int, rng, hands: bool = False) -> dict[str, np.ndarray]:
         """One augmented window of a clip; short clips hold their last pose, which `valid` marks."""
+        place = np.random.default_rng(rng.integers(SEEDS))
         frames = self.store.clips[index]["frames"]
-        speed = rng.uniform(*self.augmentation.stretch_range) if rng.random() < self.augmentation.stretch else 1.0
-        start = int(rng.integers(0, max(frames - int(length * speed), 0) + 1))
+        speed = place.uniform(*self.augmentation.stretch_range) if place.random() < self.augmentation.stretch else 1.0
+        start = int(place.integers(0, max(frames - int(length * speed), 0) + 1))
         rows = start + np.arange(length) * speed
         valid = (rows <= frames - 1).astype(np.float32)
         clip = self.store.window(index, np.minimum(rows, frames - 1))
-        frame = int(rng.integers(frames))
+        frame = int(place.integers(frames))
         random_frame = (self.store.rotations(index, np.array([frame]))[0], float(self.store.roots(index, frame)[2]))
         clip = augment(clip, self.store.skeleton(index)["rests"], random_frame, self.augmentation, rng, hands)
         return clip_arrays(clip) | {"valid": valid}
+
+
+def alike_rows(joints, size: float, run: int) -> np.ndarray:
+    """Rows of candidates for a batch: sorted by joints and cut into runs that cost alike, one of them.
+
+    Args:
+        joints: `[C]` of the candidates. size: clips of up to FULL_JOINTS joints in a batch. run: which, modulo all.
+    """
+    order = np.argsort(joints, kind="stable")
+    cost = np.maximum(1.0, joints[order] / FULL_JOINTS)
+    runs = max(1, int(cost.sum() / size))
+    number = ((np.cumsum(cost) - 0.5 * cost) / cost.sum() * runs).astype(int)
+    return order[number == run % runs]
 
 
 def clip_weights(clips) -> np.ndarray:

@@ -1,141 +1,122 @@
-"""python -m training prepare: folders of motion files to one data set of flat, memory-mapped arrays.
+"""python -m training prepare: folders of motion files to one checked data set, by several processes, resumable.
 
-The data set is a folder: `manifest.json` lists the clips (source file, set, split, licence, rows), and beside it lie
-one `.npy` an array, all clips one after the other: rotations `[sum T*J, 4]` int16 (world unit quaternions times
-32767), roots `[sum T, 3]` float32 (skeleton heights), slides `[sum T*J, 3]` float16 (parent's axes, heights; only of
-clips that have sliding joints), and for each joint parents, places (the mean offset in the parent's axes, heights),
-rest and reference
-rotations (world). All at MODEL_FPS.
+The data set is a folder: `dataset.json` lists the clips (source file, set, split, licence, where it lies) and the
+shards with their checksums, `shards/` holds the arrays (see `shards.py`), `report.md` and `report.json` say what was
+taken, cut and dropped, and why. A run that was killed goes on with the shards that it hadn't finished; after files were
+added, changed or damaged only their shards are made anew.
 """
 
 import argparse
-import json
-import multiprocessing
+import os
 from pathlib import Path
 
-import numpy as np
-
 from backend.errors import UserError
-from backend.features import MODEL_FPS, local_places, reference_pose
-from backend.motion import Motion, resample_motion
-from backend.rotations import matrix_to_quaternion
+from backend.features import MODEL_FPS
 
-from .blender_files import FORMATS, file_motions
-from .sources import SourceError, bvh_motion
+from .blender_files import FORMATS
+from .inventory import inventory, inventory_markdown
+from .licences import Licences
+from .shard_pool import make_shards
+from .shards import FORMAT, MotionFile, Options, Shard, finished_record, make_shard, record_path, write_json
+from .sources import SourceError
+from .store import MANIFEST
 
-QUATERNION_SCALE = 32767
-MIN_FRAMES = 12
+SUFFIXES = (".bvh", ".npz", *FORMATS)
 SPLITS = ("train", "test", "eval")
-ARRAYS = {
-    "rotations": np.int16,
-    "roots": np.float32,
-    "slides": np.float16,
-    "parents": np.int16,
-    "places": np.float32,
-    "rests": np.float32,
-    "references": np.float32,
-}
+SHARD_FILES, SHARD_BYTES = 64, 64 * 2**20  # motion files in a shard, at most
+FEWEST_SHARDS = 4  # for each process, so that all have something to do until the end
 
 
-def clip_arrays(motion: Motion) -> dict[str, np.ndarray]:
-    """One clip as the data set keeps it; see the module's docstring.
-
-    Raises:
-        SourceError: too short at MODEL_FPS.
-    """
-    motion = resample_motion(motion, MODEL_FPS)
-    if motion.frames < MIN_FRAMES:
-        raise SourceError(f"{motion.frames} frames at {MODEL_FPS:.0f} fps, expected at least {MIN_FRAMES}.")
-    reference = reference_pose(motion)
-    places = local_places(motion) / reference.height_m
-    mean_places = places.mean(axis=0)
-    arrays = {
-        "rotations": np.round(motion.rotations * QUATERNION_SCALE).astype(np.int16).reshape(-1, 4),
-        "roots": (motion.root_positions / reference.height_m).astype(np.float32),
-        "slides": np.zeros((0, 3), np.float16),
-        "parents": motion.skeleton.parents.astype(np.int16),
-        "places": mean_places.astype(np.float32),
-        "rests": matrix_to_quaternion(motion.skeleton.rest[:, :3, :3]).astype(np.float32),
-        "references": reference.rotations.astype(np.float32),
-    }
-    if reference.slides.any():
-        slides = (places - mean_places) * reference.slides[None, :, None]
-        arrays["slides"] = slides.astype(np.float16).reshape(-1, 3)
-    return arrays
-
-
-def read_clips(job) -> list[dict]:
-    """Clips of one file: dicts with `name` and `arrays`, or `error`."""
-    path = Path(job["path"])
-    clips = []
-    try:
-        motions = [(path.stem, bvh_motion(path))] if path.suffix.lower() == ".bvh" else file_motions(path)
-        for name, motion in motions:
-            try:
-                if isinstance(motion, str):
-                    raise SourceError(motion)
-                clips.append({**job, "name": name, "arrays": clip_arrays(motion)})
-            except SourceError as error:
-                clips.append({**job, "name": name, "error": str(error)})
-    except (SourceError, UserError, OSError) as error:
-        clips.append({**job, "name": path.stem, "error": str(error)})
-    return clips
-
-
-def find_files(folders) -> list[dict]:
-    """Motion files below the folders, with their set and split by the names of the folders above them."""
-    jobs = []
-    for folder in folders:
-        for path in sorted(Path(folder).rglob("*")):
-            if path.suffix.lower() not in (".bvh", *FORMATS):
+def find_files(folders, table: Path | None = None) -> list[MotionFile]:
+    """Motion files below the folders; their set is the first folder on the way, their split the last named so."""
+    files = []
+    for folder in map(Path, folders):
+        licences = Licences(folder, table)
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() not in SUFFIXES or not path.is_file():
                 continue
             split = next((part for part in path.parts[::-1] if part in SPLITS), "train")
             parts = [part for part in path.relative_to(folder).parts[:-1] if part not in SPLITS]
-            jobs.append({"path": str(path), "set": parts[0] if parts else Path(folder).name, "split": split})
-    return jobs
+            terms = licences.terms(path)
+            name = parts[0] if parts else folder.resolve().name
+            files.append(MotionFile(str(path), name, split, terms.licence, terms.source))
+    return files
 
 
-def prepare(folders, out: Path, processes: int, report=print) -> dict:
-    """Reads every motion file below the folders into a data set at `out` and returns its manifest."""
-    jobs = find_files(folders)
-    if not jobs:
-        raise SourceError(f"No {', '.join(('.bvh', *FORMATS))} file below {', '.join(map(str, folders))}.")
-    out.mkdir(parents=True, exist_ok=True)
-    flat = {name: [] for name in ARRAYS}
-    clips, dropped = [], []
-    rows = dict.fromkeys(ARRAYS, 0)
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for index, results in enumerate(pool.imap(read_clips, jobs, chunksize=2)):
-            for result in results:
-                arrays = result.pop("arrays", None)
-                if arrays is None:
-                    dropped.append(result)
-                    continue
-                clip = {key: result[key] for key in ("name", "set", "split", "path")}
-                clip |= {"frames": len(arrays["roots"]), "joints": len(arrays["parents"])}
-                clip["rows"] = {name: rows[name] for name in ARRAYS}
-                clip["slides"] = len(arrays["slides"]) > 0
-                for name, array in arrays.items():
-                    flat[name].append(array)
-                    rows[name] += len(array)
-                clips.append(clip)
-            if index % 200 == 0:
-                report(f"{index + 1} of {len(jobs)} files, {len(clips)} clips, {len(dropped)} dropped")
-    for name, kind in ARRAYS.items():
-        np.save(out / f"{name}.npy", np.concatenate(flat[name]).astype(kind))
-    manifest = {"fps": MODEL_FPS, "clips": clips, "dropped": dropped}
-    (out / "manifest.json").write_text(json.dumps(manifest))
-    minutes = sum(clip["frames"] for clip in clips) / MODEL_FPS / 60
-    report(f"{len(clips)} clips, {minutes:.0f} minutes, {len(dropped)} dropped, in {out}")
-    for clip in dropped:
-        report(f"dropped {clip['path']}: {clip['error']}")
+def plan_shards(files: list[MotionFile], options: Options, processes: int) -> list[Shard]:
+    """The files in shards: a shard holds files of one set, in order, up to SHARD_FILES or SHARD_BYTES of them."""
+    most = max(1, min(SHARD_FILES, len(files) // (FEWEST_SHARDS * processes)))
+    groups, size, sets = [], 0, None
+    for file in sorted(files, key=lambda file: file.set):
+        own = os.stat(file.path).st_size
+        if not groups or file.set != sets or len(groups[-1]) >= most or size + own > SHARD_BYTES:
+            groups.append([])
+            size, sets = 0, file.set
+        groups[-1].append(file)
+        size += own
+    return [make_shard(group, options) for group in groups]
+
+
+def write_manifest(out: Path, shards: list[Shard], records: dict[str, dict], seconds: float) -> dict:
+    """Lists all clips in `dataset.json`, writes the report, removes shards that no clip lies in."""
+    clips, dropped, kept = [], [], []
+    for shard in shards:
+        record = records[shard.name]
+        dropped += record["dropped"]
+        if record["clips"]:
+            clips += [{**clip, "shard": len(kept)} for clip in record["clips"]]
+            kept.append({key: record[key] for key in ("name", "bytes", "sha256")})
+    manifest = {"format": FORMAT, "fps": MODEL_FPS, "shards": kept, "clips": clips, "dropped": dropped}
+    write_json(out / MANIFEST, manifest)
+    report = inventory(manifest, seconds)
+    write_json(out / "report.json", report)
+    (out / "report.md").write_text(inventory_markdown(report), encoding="utf-8")
+    wanted = {shard.name for shard in shards}
+    for path in (out / "shards").iterdir():
+        if path.name.split(".")[0] not in wanted:
+            path.unlink()
+    return manifest
+
+
+def prepare(folders, out: Path, jobs: int, report=print, options: Options | None = None, table=None) -> dict:
+    """Reads every motion file below the folders into a data set at `out` and returns its manifest.
+
+    Raises:
+        SourceError: there is no motion file. UserError: the data set can't be written.
+    """
+    files = find_files(folders, table)
+    if not files:
+        raise SourceError(f"No {', '.join(SUFFIXES)} file below {', '.join(map(str, folders))}.")
+    shards = plan_shards(files, options or Options(), jobs)
+    (out / "shards").mkdir(parents=True, exist_ok=True)
+    records = {shard.name: finished_record(out, shard.name) for shard in shards}
+    missing = [shard for shard in shards if records[shard.name] is None]
+    if len(missing) < len(shards):
+        report(f"{len(shards) - len(missing)} of {len(shards)} shards are there already")
+    for shard in missing:
+        record_path(out, shard.name).unlink(missing_ok=True)
+    seconds = make_shards(missing, out, jobs, report)
+    for shard in missing:
+        records[shard.name] = finished_record(out, shard.name)
+        if records[shard.name] is None:
+            raise UserError(f"Shard {shard.name} in {out} changed while it was made. Run the same command again.")
+    manifest = write_manifest(out, shards, records, seconds)
+    minutes = sum(clip["frames"] for clip in manifest["clips"]) / MODEL_FPS / 60
+    dropped = len(manifest["dropped"])
+    report(f"{len(manifest['clips'])} clips, {minutes:.1f} minutes, {dropped} dropped; see {out}/report.md")
     return manifest
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m training prepare", description=__doc__.split("\n")[0])
-    parser.add_argument("folders", nargs="+", type=Path, help="folders of motion files")
+    parser.add_argument(
+        "folders", nargs="+", type=Path, help="folders of .bvh, .npz, .fbx, .glb, .gltf and .blend files"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the data set's folder")
-    parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that read files (all cores)")
+    parser.add_argument("--licences", type=Path, help="a table: pattern, licence and source of files, tabs between")
+    parser.add_argument("--skeleton", type=Path, help="bone lengths of .npz files: a body model's .npz, or JSON")
+    parser.add_argument("--bvh-up", choices=("y", "z"), default="y", help="the axis that is up in .bvh files")
     arguments = parser.parse_args(argv)
-    prepare(arguments.folders, arguments.out, arguments.processes)
+    options = Options(arguments.bvh_up, str(arguments.skeleton) if arguments.skeleton else None)
+    prepare(arguments.folders, arguments.out, max(1, arguments.jobs), print, options, arguments.licences)

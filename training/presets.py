@@ -13,9 +13,12 @@ class Settings:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    minutes: float = 80.0  # of training; the rate holds, then falls to zero over the last `fall` of it
+    minutes: float | None = 80.0  # of training; the rate holds, then falls to zero over the last `fall` of it
+    steps: int | None = None  # the same in steps; then a run can be repeated to the bit
     fall: float = 0.5
-    frames: int = 2304  # a batch
+    curve: str = "linear"  # how the rate falls: linear or cosine
+    frames: int = 2304  # a part of a batch
+    parts: int = 1  # a batch; a step's gradient is the mean over its parts, which processes share
     lengths: tuple[tuple[int, float], ...] = ((64, 0.85), (160, 0.12), (384, 0.03))  # frames of a window, its share
     matrix_rate: float = 0.01  # Muon, on the matrices of the trunk
     rate: float = 1e-3  # AdamW, on all else
@@ -28,6 +31,12 @@ class Settings:
     hide_all: float = 0.25  # of these, the share of which all are
     hide_frames: float = 0.1  # share of windows of which a run of frames is hidden from the encoder
     causal: float = 0.1  # share of batches with the causal mask
+    bf16: bool = False  # the model's products in bfloat16 (autocast); pays on GPUs
+    compiled: bool = False  # torch.compile
+    sharded: bool = False  # FSDP2 instead of DistributedDataParallel, for models that don't fit one device
+    workers: int = 1  # processes that load batches, for each training process
+    save_minutes: float = 10.0  # between checkpoints
+    save_steps: int | None = None  # the same in steps, besides
     seed: int = 0
 
 

@@ -1,9 +1,11 @@
 """Motion files to motions."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 
+from backend.errors import UserError
 from backend.motion import Motion, rigid_positions
 from backend.rotations import euler_to_quaternion, quaternion_multiply, quaternion_rotate
 from backend.skeleton import MOVING_HEIGHTS, Skeleton, choose_joints, skeleton_height
@@ -12,7 +14,7 @@ CHANNELS = ("Xposition", "Yposition", "Zposition", "Xrotation", "Yrotation", "Zr
 SAMPLED_FRAMES = 200  # enough to see which joints move
 
 
-class SourceError(Exception):
+class SourceError(UserError):
     """A motion file that can't be used; the message says why."""
 
 
@@ -26,30 +28,14 @@ def read_bvh(path: Path):
         SourceError: the file is not complete BVH.
     """
     text = Path(path).read_text(encoding="utf-8", errors="replace")
-    head, motion_word, tail = text.partition("MOTION")
-    if "HIERARCHY" not in head or not motion_word:
+    head, *tail = re.split(r"^\s*MOTION\s*$", text, maxsplit=1, flags=re.MULTILINE)
+    if "HIERARCHY" not in head or not tail:
         raise SourceError(f"{path} is not a BVH file: HIERARCHY or MOTION is missing.")
-    names, parents, offsets, channels, stack = [], [], [], [], []
-    for line in head.splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if words[0] in ("ROOT", "JOINT", "End"):
-            parents.append(stack[-1] if stack else -1)
-            names.append(words[1] if words[0] != "End" else f"{names[stack[-1]]}_end")
-            offsets.append([0.0, 0.0, 0.0])
-            channels.append([])
-        elif words[0] == "{":
-            stack.append(len(names) - 1)
-        elif words[0] == "}":
-            stack.pop()
-        elif words[0] == "OFFSET":
-            offsets[-1] = [float(word) for word in words[1:4]]
-        elif words[0] == "CHANNELS":
-            channels[-1] = words[2:]
-            if not set(channels[-1]) <= set(CHANNELS):
-                raise SourceError(f"{path} has channels {channels[-1]}, expected {', '.join(CHANNELS)}.")
-    lines = tail.lstrip().split("\n", 2)
+    try:
+        names, parents, offsets, channels = read_hierarchy(head)
+    except (IndexError, ValueError) as error:
+        raise SourceError(f"{path} has a broken HIERARCHY section ({error}).") from error
+    lines = tail[0].lstrip().split("\n", 2)
     try:
         frames = int(lines[0].split(":")[1])
         frame_time = float(lines[1].split(":")[1])
@@ -62,8 +48,46 @@ def read_bvh(path: Path):
     return names, np.array(parents), np.array(offsets), channels, values.reshape(frames, width), 1.0 / frame_time
 
 
-def bvh_motion(path: Path) -> Motion:
+def read_hierarchy(head: str):
+    """names, parents, offsets and channels of a BVH file's first section.
+
+    Raises:
+        ValueError or IndexError: it isn't one.
+    """
+    names, parents, offsets, channels, stack = [], [], [], [], []
+    for line in head.splitlines():
+        words = line.split()
+        if not words:
+            continue
+        if words[0] in ("ROOT", "JOINT", "End"):
+            if words[0] == "ROOT" and names:
+                raise ValueError(f"a second root, '{' '.join(words[1:])}'; expected one skeleton a file")
+            parents.append(stack[-1] if stack else -1)
+            names.append(" ".join(words[1:]) if words[0] != "End" else f"{names[stack[-1]]}_end")
+            offsets.append([0.0, 0.0, 0.0])
+            channels.append([])
+        elif words[0] == "{":
+            stack.append(len(names) - 1)
+        elif words[0] == "}":
+            stack.pop()
+        elif words[0] == "OFFSET":
+            offsets[-1] = [float(word) for word in words[1:4]]
+            if len(offsets[-1]) != 3:
+                raise ValueError(f"an offset of {len(offsets[-1])} numbers")
+        elif words[0] == "CHANNELS":
+            channels[-1] = words[2:]
+            if not set(channels[-1]) <= set(CHANNELS) or len(channels[-1]) != int(words[1]):
+                raise ValueError(f"channels {' '.join(words[1:])}, expected {', '.join(CHANNELS)}")
+    if not names or stack:
+        raise ValueError(f"{len(stack)} braces aren't closed" if names else "no joint")
+    return names, parents, offsets, channels
+
+
+def bvh_motion(path: Path, up: str = "y") -> Motion:
     """A BVH file as a motion, Y up turned to Z up as Blender's importer does (x, -z, y); units stay the file's.
+
+    Args:
+        up: "y", as most files have it, or "z".
 
     Raises:
         SourceError: the file is broken or nothing in it moves.
@@ -71,8 +95,9 @@ def bvh_motion(path: Path) -> Motion:
     _, parents, offsets, channels, values, fps = read_bvh(path)
     if len(values) < 2:
         raise SourceError(f"{path} has {len(values)} frames, expected at least 2.")
-    if not np.isfinite(values).all():
-        raise SourceError(f"{path} holds numbers that are not finite.")
+    broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(broken):
+        raise SourceError(f"{path}: {len(broken)} of {len(values)} frames hold no numbers (first: {broken[0] + 1}).")
     frames, count = len(values), len(parents)
     rotations = np.zeros((frames, count, 4))
     positions = np.zeros((frames, count, 3))
@@ -99,9 +124,10 @@ def bvh_motion(path: Path) -> Motion:
     rest = np.zeros((count, 3))
     for joint, parent in enumerate(parents):
         rest[joint] = offsets[joint] + (rest[parent] if parent >= 0 else 0)
-    rotations = rotations[..., [0, 1, 3, 2]] * np.array([1.0, 1.0, -1.0, 1.0])
-    positions = positions[..., [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
-    rest = rest[:, [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
+    if up == "y":
+        rotations = rotations[..., [0, 1, 3, 2]] * np.array([1.0, 1.0, -1.0, 1.0])
+        positions = positions[..., [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
+        rest = rest[:, [0, 2, 1]] * np.array([1.0, -1.0, 1.0])
     try:
         return rig_motion(
             parents, rotations, positions, np.tile(np.eye(3), (count, 1, 1)), rest, fps, np.ones(count, bool)

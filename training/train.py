@@ -1,10 +1,18 @@
 """python -m training train DATA --out RUN [--preset base]: trains the model; goes on where a run in RUN stopped.
 
-RUN then holds `latest.pt` (everything to go on), and `log.jsonl`, a line a report.
+Several processes: torchrun --nproc-per-node N --nnodes M -m training train DATA --out RUN --parts P, P a multiple of
+them. A step is made of parts, whoever computes them: N processes with P parts train as one process with P parts does.
+Everything random in a part is drawn from the run's seed, the step and the part, so that a run that was killed and is
+started again goes on as if nothing had happened: to the bit with `--steps`; with `--minutes` the rate follows the
+clock.
+
+RUN then holds `latest.pt` (everything to go on), `best.pt` (the average with the smallest held-out error), `log.jsonl`
+(a line a report), `steps.jsonl` (a line a step) and `tensorboard/`.
 """
 
 import argparse
-import json
+import math
+import os
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,33 +20,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from backend.checkpoint import unflatten
+from backend.errors import UserError
 from backend.model import decode, embed_skeleton, encode, initial_parameters
 
+from .board import Board
 from .dataset import STRUCTURE, WindowBatches, batch_features, clip_batch
 from .linear_start import linear_start
-from .losses import WEIGHTS, divergence_losses, divergence_weights, probe_figures, reconstruction_losses
+from .losses import probe_figures
+from .objective import Losses, as_module, as_tree, draw
 from .presets import PRESETS, Settings
+from .processes import World, engine_for, join, leave, load_optimizer, mean_over, of_first, sharded, whole, without_sync
+from .run_folder import BEST, LATEST, REPORTS, STEPS, Log, load, save
 from .store import ClipStore
 
 ADAM_NAMES = ("pool_query", "log_variance", "root_in", "root_out")  # matrices that Muon doesn't suit
+PREFETCH = 6  # batches that a worker is ahead
 PROBE_CLIPS, PROBE_FRAMES = 10, 256  # of each set, for the figures during training
-
-
-def as_module(tree) -> torch.nn.Module:
-    """A nested dict of arrays as a module, so that PyTorch's own tools apply; `as_tree` gives the dict back."""
-    module = torch.nn.Module()
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            module.add_module(name, as_module(value))
-        else:
-            module.register_parameter(name, torch.nn.Parameter(torch.as_tensor(value)))
-    return module
-
-
-def as_tree(module: torch.nn.Module) -> dict:
-    """The nested dict of a module's parameters, as the model's functions take it."""
-    tree = {name: as_tree(child) for name, child in module.named_children()}
-    return tree | dict(module.named_parameters(recurse=False))
 
 
 def optimizers_for(module, settings: Settings) -> list[torch.optim.Optimizer]:
@@ -62,48 +60,11 @@ def optimizers_for(module, settings: Settings) -> list[torch.optim.Optimizer]:
 
 
 def rate_share(step: int, done: float, settings: Settings) -> float:
-    """The share of the full rate: warm-up by steps, then held, then linear to zero over the last `fall` of the time."""
-    return min((step + 1) / settings.warmup, 1.0) * min(max(1.0 - done, 0.0) / settings.fall, 1.0)
-
-
-def hidden_run(batch: int, count: int, share: float, whole: float, generator) -> torch.Tensor | None:
-    """1 over a random run of the second axis in a `share` of the rows, `[B, N]`; over all of it in `whole` of these."""
-    chosen = torch.rand(batch, generator=generator) < share
-    if not chosen.any():
-        return None
-    length = torch.randint(1, count + 1, (batch, 1), generator=generator)
-    length[torch.rand(batch, generator=generator) < whole] = count
-    start = (torch.rand(batch, 1, generator=generator) * (count - length + 1)).long()
-    row = torch.arange(count)[None]
-    return ((row >= start) & (row < start + length) & chosen[:, None]).float()
-
-
-def losses_of(tree, config, batch, settings: Settings, generator):
-    """All losses of a batch and what to log of it."""
-    structure = {name: batch[name] for name in STRUCTURE}
-    with torch.no_grad():
-        joints, root, _ = batch_features(batch, structure)
-    count, frames = joints.shape[:2]
-    hidden_frames = hidden_run(count, frames, settings.hide_frames, 0.0, generator)
-    windows = frames // config.levels[0].stride
-    hidden_latents = hidden_run(count, windows, settings.hide_latents, settings.hide_all, generator)
-    causal = bool(torch.rand((), generator=generator) < settings.causal)
-    adapters = embed_skeleton(tree, config, structure)
-    posteriors = encode(tree, config, adapters, joints, root, structure["mask"], hidden_frames, causal)
-    latents = tuple(
-        mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
-        for mean, log_variance in posteriors
-    )
-    outputs, root_outputs = decode(tree, config, adapters, latents, hidden_latents, causal)
-    terms = reconstruction_losses(outputs, root_outputs, joints, root, structure, batch["valid"])
-    penalised, nats, active = divergence_losses(posteriors)
-    loss = sum(WEIGHTS[name] * term for name, term in terms.items())
-    weights = divergence_weights(len(config.levels))
-    loss = loss + sum(weight * term for weight, term in zip(weights, penalised, strict=True))
-    logged = {name: term.detach() for name, term in terms.items()}
-    logged |= {f"nats_{index}": term.detach() for index, term in enumerate(nats)}
-    logged |= {f"active_{index}": term.float() for index, term in enumerate(active)}
-    return loss, logged
+    """The share of the full rate: warm-up by steps, then held, then to zero over the last `fall` of the run."""
+    fall = min(max(1.0 - done, 0.0) / settings.fall, 1.0)
+    if settings.curve == "cosine":
+        fall = 0.5 - 0.5 * math.cos(math.pi * fall)
+    return min((step + 1) / settings.warmup, 1.0) * fall
 
 
 @torch.no_grad()
@@ -127,50 +88,113 @@ def probe(tree, config, store: ClipStore, splits=("test", "eval")) -> dict[str, 
     return results
 
 
-def save(path: Path, **state):
-    """Written beside and renamed, so that a cut never leaves half a file."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+def show(step: int, seconds: float, speeds: dict, means: dict, known: dict) -> None:
+    """Prints a report."""
+    print(
+        f"step {step} {seconds / 60:.1f} min, {speeds['frames_per_s']:.0f} frames/s, rate {speeds['rate']:.2f}, "
+        f"waited {speeds['waited']:.0%}, skipped {speeds['skipped']}",
+    )
+    print("  " + " ".join(f"{name} {value}" for name, value in means.items()))
+    for name, (mm, world, local) in known.items():
+        print(f"  {name:18s} {mm:6.1f} mm {world:5.1f} deg world {local:5.1f} local", flush=True)
 
 
-def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0):
-    """The loop: batch, loss, step, average, report, save."""
-    out.mkdir(parents=True, exist_ok=True)
-    store = ClipStore(data)
-    module = as_module(initial_parameters(settings.model, settings.seed))
-    averaged = as_module(initial_parameters(settings.model, settings.seed))
-    optimizers = optimizers_for(module, settings)
-    step, seconds, frames_seen = 0, 0.0, 0
-    latest = out / "latest.pt"
-    if latest.exists():
-        state = torch.load(latest, weights_only=False)
+def to_device(value, device):
+    """Tensors in dicts and lists on the device."""
+    if isinstance(value, dict):
+        return {name: to_device(one, device) for name, one in value.items()}
+    if isinstance(value, list):
+        return [to_device(one, device) for one in value]
+    return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+
+
+def batches_of(store: ClipStore, settings: Settings, parts, step: int = 0) -> WindowBatches:
+    """The batches of some parts of each step."""
+    drawn = (settings.lengths, settings.frames, settings.augmentation, settings.seed)
+    return WindowBatches(store, store.select("train"), *drawn, parts, step)
+
+
+def loaded(batches: WindowBatches, settings: Settings, world: World):
+    """An iterator of batches that workers fill."""
+    ahead = {"prefetch_factor": PREFETCH} if settings.workers else {}
+    gpu = world.device.type == "cuda"
+    loader = torch.utils.data.DataLoader(
+        batches, batch_size=None, num_workers=settings.workers, pin_memory=gpu, **ahead
+    )
+    return iter(loader)
+
+
+def modules_for(settings: Settings, state, store: ClipStore):
+    """The weights and their running average, from a checkpoint or at the linear start, the same in every process."""
+    module, averaged = (as_module(initial_parameters(settings.model, settings.seed)) for _ in range(2))
+    if state is None:
+        linear_start(as_tree(module), settings.model, iter(batches_of(store, settings, range(settings.parts))))
+        averaged.load_state_dict(module.state_dict())
+    else:
         module.load_state_dict(state["module"])
         averaged.load_state_dict(state["averaged"])
-        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(kept)
-        step, seconds, frames_seen = state["step"], state["seconds"], state["frames_seen"]
-        print(f"going on at step {step}, {seconds / 60:.1f} of {settings.minutes} minutes")
-    generator = torch.Generator().manual_seed(settings.seed + step)
-    batches = WindowBatches(
-        store, store.select("train"), settings.lengths, settings.frames, settings.augmentation, settings.seed + step
-    )
-    loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=4))
-    if step == 0:
-        linear_start(as_tree(module), settings.model, iter(batches))
-        averaged.load_state_dict(module.state_dict())
-    parameters = list(module.parameters())
-    print(f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {len(batches.indices)} clips", flush=True)
-    sums, counted, last_report, waited, skipped = {}, 0, seconds, 0.0, 0
-    while seconds < settings.minutes * 60:
-        began = time.perf_counter()
-        batch = next(loader)
-        waited += time.perf_counter() - began
+    return module, averaged
 
-        loss, logged = losses_of(as_tree(module), settings.model, batch, settings, generator)
-        loss.backward()
+
+def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0, check: bool = True):
+    """The loop: batch, loss, step, average, report, save. See `presets.Settings` for what can be set.
+
+    Raises:
+        UserError: the data set is damaged, or what is in `out` doesn't fit the settings.
+    """
+    world = join()
+    if settings.parts % world.size:
+        raise UserError(f"{settings.parts} parts can't be shared by {world.size} processes; set --parts to a multiple.")
+    out.mkdir(parents=True, exist_ok=True)
+    store = ClipStore(data)
+    if check:
+        store.check(world.rank, world.size)
+    state = load(out, settings)
+    step, seconds, frames_seen, best = 0, 0.0, 0, float("inf")
+    if state is not None:
+        step, seconds, frames_seen, best = (state[name] for name in ("step", "seconds", "frames_seen", "best"))
+        torch.set_rng_state(state["rng"])
+        print(f"going on at step {step}, {seconds / 60:.1f} minutes")
+    batches = batches_of(store, settings, range(world.rank, settings.parts, world.size), step)
+    loader = loaded(batches, settings, world)
+    module, averaged = (one.to(world.device) for one in modules_for(settings, state, store))
+    losses = Losses(module, settings)
+    if settings.compiled:
+        losses.compile(dynamic=True)
+    engine = engine_for(losses, world, settings.sharded)
+    if settings.sharded and world.size > 1:
+        sharded(averaged)
+    optimizers = optimizers_for(module, settings)
+    if state is not None:
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            load_optimizer(optimizer, kept)
+    parameters, mine = list(module.parameters()), settings.parts // world.size
+    count = sum(p.numel() for p in parameters)
+    print(f"{count / 1e6:.2f} M parameters, {len(batches.indices)} clips, {world.size} processes", flush=True)
+    board = Board(out, step) if world.first else None
+    logs = {name: Log(out / name, step) for name in (STEPS, REPORTS)} if world.first else {}
+    sums, counted, last_report, last_save, waited, skipped = {}, 0, seconds, seconds, 0.0, 0
+
+    def ended() -> bool:
+        return step >= settings.steps if settings.steps else seconds >= settings.minutes * 60
+
+    while not ended():
+        began = time.perf_counter()
+        logged = {}
+        for number in range(mine):
+            waits = time.perf_counter()
+            batch = to_device(next(loader), world.device)
+            waited += time.perf_counter() - waits
+            place = (settings.seed, step, batches.parts[number])
+            drawn = to_device(draw(settings, *batch["valid"].shape, place), world.device)
+            with without_sync(engine, number == mine - 1):
+                loss, part = engine(batch, drawn)
+                (loss / mine).backward()
+            logged = {name: logged.get(name, 0) + value / mine for name, value in part.items()}
         gradient = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-        share = rate_share(step, seconds / (settings.minutes * 60), settings)
+        gradient = gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
+        done = step / settings.steps if settings.steps else seconds / (settings.minutes * 60)
+        share = rate_share(step, done, settings)
         healthy = bool(torch.isfinite(gradient)) and float(gradient) < settings.skip_norm
         skipped += not healthy
         for optimizer in optimizers:
@@ -183,49 +207,45 @@ def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0
         with torch.no_grad():
             torch._foreach_lerp_(list(averaged.parameters()), parameters, 1 - decay)
 
+        values = mean_over(torch.stack([value.float() for value in logged.values()]), world).tolist()
+        figures = dict(zip(logged, values, strict=True)) | {"gradient": float(gradient)}
+        frames_seen += round(figures.pop("frames") * settings.parts)
         step += 1
-        seconds += time.perf_counter() - began
-        frames_seen += int(batch["valid"].sum())
-        for name, value in (logged | {"loss": loss.detach(), "gradient": gradient}).items():
-            sums[name] = sums.get(name, 0.0) + float(value)
+        seconds = of_first(seconds + time.perf_counter() - began, world)
+        sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
         counted += 1
-        if seconds - last_report > report_every or seconds >= settings.minutes * 60:
+        if world.first:
+            logs[STEPS].add(step=step, loss=figures["loss"], gradient=figures["gradient"], rate=share)
+        reports = seconds - last_report > report_every or ended()
+        saves = reports or seconds - last_save > settings.save_minutes * 60
+        saves = saves or bool(settings.save_steps and step % settings.save_steps == 0)
+        if not saves:
+            continue
+        average = whole(averaged.state_dict())
+        own = {"averaged": average, "step": step, "seconds": seconds, "frames_seen": frames_seen}
+        own["settings"] = asdict(settings)
+        if reports and world.first:
             means = {name: round(total / counted, 4) for name, total in sums.items()}
-            figures = probe(as_tree(averaged), settings.model, store)
-            speed = frames_seen / seconds
-            print(
-                f"step {step} {seconds / 60:.1f} min, {speed:.0f} frames/s, rate {share:.2f}, "
-                f"waited {waited / (seconds - last_report):.0%}, skipped {skipped}",
-                flush=True,
-            )
-            print("  " + " ".join(f"{name} {value}" for name, value in means.items()))
-            for name, (mm, world, local) in figures.items():
-                print(f"  {name:18s} {mm:6.1f} mm {world:5.1f} deg world {local:5.1f} local", flush=True)
-            with (out / "log.jsonl").open("a") as log:
-                log.write(
-                    json.dumps(
-                        {
-                            "step": step,
-                            "seconds": seconds,
-                            "frames": frames_seen,
-                            "rate": share,
-                            **means,
-                            "probe": figures,
-                        }
-                    )
-                    + "\n"
-                )
-            save(
-                latest,
-                module=module.state_dict(),
-                averaged=averaged.state_dict(),
-                optimizers=[optimizer.state_dict() for optimizer in optimizers],
-                step=step,
-                seconds=seconds,
-                frames_seen=frames_seen,
-                settings=asdict(settings),
-            )
+            speeds = {"rate": share, "frames_per_s": frames_seen / seconds}
+            speeds |= {"waited": waited / max(seconds - last_report, 1e-9), "skipped": skipped}
+            known = probe(unflatten(average), settings.model, store)
+            show(step, seconds, speeds, means, known)
+            logs[REPORTS].add(step=step, seconds=seconds, frames=frames_seen, **speeds, **means, probe=known)
+            board.scalars(step, speeds | means | {f"joint_mm/{name}": row[0] for name, row in known.items()})
+            board.motion(step, unflatten(average), settings.model, store)
+            error = float(np.mean([mm for mm, _, _ in known.values()])) if known else float("inf")
+            if error < best:
+                best = error
+                save(out / BEST, **own, best=best)
+        trained = {"module": whole(module.state_dict()), "optimizers": [whole(one.state_dict()) for one in optimizers]}
+        if world.first:
+            save(out / LATEST, **own, **trained, best=best, rng=torch.get_rng_state())
+            for log in logs.values():
+                log.write()
+        last_save = seconds
+        if reports:
             sums, counted, last_report, waited = {}, 0, seconds, 0.0
+    leave(world)
 
 
 def main(argv=None):
@@ -233,12 +253,32 @@ def main(argv=None):
     parser.add_argument("data", type=Path, help="a folder made by prepare")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="base")
-    parser.add_argument("--minutes", type=float, help="of training in all, when other than the preset's")
-    parser.add_argument("--threads", type=int, help="CPU threads")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="of training in all, when other than the preset's")
+    length.add_argument("--steps", type=int, help="the same in steps; such a run can be repeated exactly")
+    parser.add_argument("--parts", type=int, help="batches a step, shared by the processes (one a process)")
+    parser.add_argument("--frames", type=int, help="frames of a part")
+    parser.add_argument("--curve", choices=("linear", "cosine"), help="how the rate falls")
+    parser.add_argument("--bf16", action="store_true", help="the model's products in bfloat16; pays on GPUs")
+    parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler on CPUs")
+    parser.add_argument("--shard", action="store_true", help="FSDP2: parameters spread over the processes")
+    parser.add_argument("--workers", type=int, help="processes that load batches, for each training process")
+    parser.add_argument("--save-minutes", type=float, help="between checkpoints")
+    parser.add_argument("--save-steps", type=int, help="the same in steps, besides")
+    parser.add_argument("--report-seconds", type=float, default=240.0, help="between reports on held-out clips")
+    parser.add_argument("--trust", action="store_true", help="start without comparing the shards' checksums")
+    parser.add_argument("--threads", type=int, help="CPU threads of each process")
     arguments = parser.parse_args(argv)
     settings = PRESETS[arguments.preset]
+    names = ("parts", "frames", "curve", "workers", "save_minutes", "save_steps")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    given |= {"bf16": arguments.bf16, "compiled": arguments.compile, "sharded": arguments.shard}
     if arguments.minutes is not None:
-        settings = replace(settings, minutes=arguments.minutes)
+        given |= {"minutes": arguments.minutes, "steps": None}
+    if arguments.steps is not None:
+        given |= {"steps": arguments.steps, "minutes": None}
+    given.setdefault("parts", int(os.environ.get("WORLD_SIZE", 1)))
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    train(arguments.data, arguments.out, settings)
+    settings = replace(settings, **given)
+    train(arguments.data, arguments.out, settings, arguments.report_seconds, not arguments.trust)

@@ -30,11 +30,12 @@ from training.evaluate import evaluate  # noqa: E402
 from training.export import export  # noqa: E402
 from training.held_out import middle_motion  # noqa: E402
 from training.losses import WEIGHTS  # noqa: E402
+from training.objective import as_module, as_tree, draw, hidden_run, losses_of  # noqa: E402
 from training.prepare import prepare  # noqa: E402
 from training.presets import PRESETS, TINY  # noqa: E402
 from training.sources import SourceError, bvh_motion  # noqa: E402
 from training.store import ClipStore, clip_motion  # noqa: E402
-from training.train import as_module, as_tree, hidden_run, losses_of, optimizers_for, rate_share, train  # noqa: E402
+from training.train import optimizers_for, rate_share, train  # noqa: E402
 
 SHORT = replace(TINY, minutes=0.08, frames=256)
 
@@ -78,7 +79,7 @@ def test_prepare_keeps_what_the_files_say(data, store):
     """Sets and splits by folders, positions to a ten-thousandth of the height, broken files named with their reason."""
     assert {clip["set"] for clip in store.clips} == {"walkers", "giants", "strangers"}
     assert len(store.select("train")) == 12 and len(store.select("test")) == 4 and len(store.select("eval")) == 1
-    dropped = json.loads((data / "manifest.json").read_text())["dropped"]
+    dropped = json.loads((data / "dataset.json").read_text())["dropped"]
     assert [clip["name"] for clip in dropped] == ["broken"] and "HIERARCHY or MOTION" in dropped[0]["error"]
     for index, clip in enumerate(store.clips):
         source, kept = bvh_motion(clip["path"]), clip_motion(store, index)
@@ -286,10 +287,9 @@ def test_thirty_steps_bring_the_loss_down(store):
     optimizers, batch = optimizers_for(module, settings), fixed_batch(store)
     held = [id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in module.parameters())
-    generator = torch.Generator().manual_seed(0)
     losses = []
-    for _ in range(30):
-        loss, logged = losses_of(as_tree(module), settings.model, batch, settings, generator)
+    for step in range(30):
+        loss, logged = losses_of(as_tree(module), settings, batch, draw(settings, *batch["valid"].shape, (0, step)))
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
@@ -307,7 +307,7 @@ def test_a_third_level_trains_without_new_code(store):
     settings = replace(TINY, model=THREE_LEVELS, hide_latents=1.0, hide_frames=1.0, causal=1.0)
     module = as_module(initial_parameters(settings.model, 0))
     batch = fixed_batch(store, frames=256)
-    loss, logged = losses_of(as_tree(module), settings.model, batch, settings, torch.Generator().manual_seed(0))
+    loss, logged = losses_of(as_tree(module), settings, batch, draw(settings, *batch["valid"].shape, (0, 0, 0)))
     loss.backward()
     assert {"nats_0", "nats_1", "nats_2"} <= set(logged)
     for name, parameter in module.named_parameters():
@@ -317,7 +317,7 @@ def test_a_third_level_trains_without_new_code(store):
 def test_hidden_runs_are_runs():
     """One stretch a row, in about the asked share of rows, all of it in the share asked for."""
     generator = torch.Generator().manual_seed(0)
-    assert hidden_run(50, 8, 0.0, 0.0, generator) is None
+    assert not hidden_run(50, 8, 0.0, 0.0, generator).any()
     mask = hidden_run(4000, 8, 0.5, 0.25, generator)
     assert abs(float((mask.sum(dim=1) > 0).float().mean()) - 0.5) < 0.05
     assert float((mask.diff(dim=1).abs().sum(dim=1) <= 2).float().mean()) == 1
@@ -334,6 +334,8 @@ def test_the_rate_warms_up_holds_and_falls():
     assert rate_share(50, 0.3, settings) == 1
     assert rate_share(500, 0.75, settings) == pytest.approx(0.5)
     assert rate_share(900, 1.0, settings) == 0
+    cosine = replace(settings, curve="cosine")
+    assert rate_share(500, 0.75, cosine) == pytest.approx(0.5) and rate_share(500, 0.9, cosine) < 0.2
 
 
 def test_presets_are_named_settings():
