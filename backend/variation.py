@@ -21,6 +21,7 @@ from .motion import Motion, joint_positions, position_jerk
 from .paths import change_path, stay_in_place
 from .pins import changing_rows, row_weight
 from .rotations import matrix_to_rotvec, yaw_to_quaternion
+from .sampling import new_latents, still_chunks
 
 LEVELS = ("WHOLE", "PHRASES", "DETAIL")
 ROOT_PATHS = ("KEEP", "IN_PLACE", "FREE")
@@ -34,9 +35,6 @@ TEMPOS = (
     4.0,
 )  # factors on these times and on fades, tried until the variation's mean jerk over the source's
 JERK_SHARE = 1.1  # is at most this
-# How far new latents go at strength 1, in standard deviations of what the training set shows: of the clip's latent, of
-# what is common to a clip's chunks, of what is a chunk's own.
-SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.9), "DETAIL": (0.0, 0.0, 0.8)}
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,8 @@ def vary(
     closing = _closing(encoding, settings, free, pinned) if settings.loop == "CLOSE" else None
     if closing is not None:
         encoding = replace(encoding, motion=apply_change(encoding.motion, closing))
-    latents = new_latents(model, encoding, settings.level, np.random.default_rng(seed))
+    held = still_chunks(model, encoding, row_weight(encoding.motion, settings, pinned))
+    latents = new_latents(model, encoding, settings.level, np.random.default_rng(seed), held)
     decoded = decode_pose(model, encoding, latents, block_ticker(report, 0.0, 0.6, model.config, "Decoding"))
     change, weight = _calm_change(encoding, decoded, settings, free, pinned, report)
     change = scale_change(change, settings.strength)
@@ -222,36 +221,3 @@ def _no_change(encoding: Encoding) -> Change:
     slides = np.flatnonzero(encoding.reference.slides).astype(np.int32)
     rotation, root, slide = (np.zeros((frames, *shape), np.float32) for shape in ((joints, 3), (3,), (len(slides), 3)))
     return Change(rotation, root, slides, slide)
-
-
-def new_latents(model: Model, encoding: Encoding, level: str, rng) -> tuple:
-    """The source's latents plus noise shaped like the training set's, for one level.
-
-    The statistics are factors of covariances: `clip_factor` of the clip's latent, `shift_factor` of what a clip's
-    chunks share, `chunk_factor` of a chunk's own; `chunk_correlation` ties a chunk to the one before.
-    """
-    *windows, clip = encoding.latents
-    clip_noise = rng.standard_normal(clip.shape[-1]) @ model.statistics["clip_factor"].T
-    moved = [_moved_windows(model.statistics, index, latents, level, rng) for index, latents in enumerate(windows)]
-    return (*moved, clip + SPREADS[level][0] * clip_noise)
-
-
-def level_name(name: str, index: int) -> str:
-    """A statistic's name at a level of the hierarchy; the first level has the plain one."""
-    return name if index == 0 else f"{name}_{index}"
-
-
-def _moved_windows(statistics, index: int, latents, level: str, rng) -> np.ndarray:
-    """Latents `[1, N, Z]` of one level of the hierarchy, plus noise."""
-    statistics = {
-        name: statistics[level_name(name, index)] for name in ("shift_factor", "chunk_factor", "chunk_correlation")
-    }
-    _, shift_spread, chunk_spread = SPREADS[level]
-    count, size = latents.shape[1:]
-    shift = rng.standard_normal(size) @ statistics["shift_factor"].T
-    own = rng.standard_normal((count, size))
-    correlation = 0.0 if level == "DETAIL" else float(statistics["chunk_correlation"][0])
-    for chunk in range(1, count):
-        own[chunk] = correlation * own[chunk - 1] + (1 - correlation**2) ** 0.5 * own[chunk]
-    own = own @ statistics["chunk_factor"].T
-    return latents + shift_spread * shift + chunk_spread * own

@@ -52,14 +52,14 @@ def recorded(tree):
 def product_limit(motion, variations: int) -> tuple[float, float]:
     """Seconds and GFLOP of the matrix products in one encoding and so many variations, run alone."""
     encoder = importlib.import_module(f"{session.EXTENSION}.backend.encoding")
-    variation = importlib.import_module(f"{session.EXTENSION}.backend.variation")
+    sampling = importlib.import_module(f"{session.EXTENSION}.backend.sampling")
     jobs = importlib.import_module(f"{session.EXTENSION}.backend.jobs")
     model = encoder.load_model(jobs.SHIPPED_CHECKPOINT, "numpy")
     model = dataclasses.replace(model, parameters=recorded(model.parameters))
     Recorded.shapes.clear()
     encoding = encoder.encode_motion(model, motion, ignore)
     for seed in range(variations):
-        latents = variation.new_latents(model, encoding, "PHRASES", np.random.default_rng(seed))
+        latents = sampling.new_latents(model, encoding, "PHRASES", np.random.default_rng(seed))
         encoder.decode_pose(model, encoding, latents)
     seconds = flops = 0.0
     for (left, right), count in Recorded.shapes.items():

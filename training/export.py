@@ -10,8 +10,9 @@ import torch
 from backend.checkpoint import Checkpoint, flatten, save_checkpoint, unflatten
 from backend.model import Level, ModelConfig, embed_skeleton, encode
 from backend.prior import PriorConfig
-from backend.variation import level_name
+from backend.sampling import level_name
 
+from .card import made_from
 from .dataset import STRUCTURE, batch_features, clip_batch
 from .store import ClipStore
 
@@ -87,8 +88,8 @@ def load_prior(path: Path, model_step: int) -> tuple[PriorConfig, dict, dict[str
     return PriorConfig(**state["config"]), unflatten(state["averaged"]), scales
 
 
-def export(run: Path, data: Path, out: Path, version: str, card: str):
-    """Writes the weights file at `out` from `latest.pt` of a run."""
+def export(run: Path, data: Path, out: Path, version: str, card: str, licences: Path | None = None):
+    """Writes the weights file at `out` from `latest.pt` of a run, with the terms of its data (see `card`)."""
     state = torch.load(run / "latest.pt", weights_only=False, map_location="cpu")
     config = model_config(state["settings"]["model"])
     parameters = unflatten(state["averaged"])
@@ -103,7 +104,7 @@ def export(run: Path, data: Path, out: Path, version: str, card: str):
         parameters["prior"] = prior_parameters
         statistics |= scales
     arrays = unflatten({name: value.numpy() for name, value in flatten(parameters).items()})
-    save_checkpoint(out, Checkpoint(config, arrays, statistics, version, card, prior))
+    save_checkpoint(out, Checkpoint(config, arrays, statistics, version, card, prior, made_from(store, licences)))
     print(
         f"{out}: {out.stat().st_size / 1e6:.2f} MB, step {state['step']}, "
         f"{state['frames_seen'] / 1e6:.1f} M frames seen"
@@ -117,6 +118,8 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--version", default="0.1.0")
     parser.add_argument("--card", type=Path, help="a text file that goes into the weights file")
+    text = "a table: pattern, licence and source of clips whose terms the data set doesn't know, tabs between"
+    parser.add_argument("--licences", type=Path, help=text)
     arguments = parser.parse_args(argv)
     card = arguments.card.read_text() if arguments.card else json.dumps({"data": str(arguments.data.name)})
-    export(arguments.run, arguments.data, arguments.out, arguments.version, card)
+    export(arguments.run, arguments.data, arguments.out, arguments.version, card, arguments.licences)

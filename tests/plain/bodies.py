@@ -17,7 +17,7 @@ from backend.rotations import (
     yaw_to_quaternion,
 )
 from backend.skeleton import Skeleton
-from backend.variation import level_name
+from backend.sampling import level_name
 
 # pelvis, spine, head, left thigh, shin, foot, right thigh, shin, foot, left arm, forearm, right arm, forearm
 PARENTS = np.array([-1, 0, 1, 0, 3, 4, 0, 6, 7, 1, 9, 1, 11])

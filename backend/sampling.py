@@ -1,0 +1,107 @@
+"""New latents for a source: from the prior where the weights have one, else noise shaped like the training set's.
+
+Both leave alone what a level of change doesn't touch. With the prior a source's latents are noised part of the way and
+carried back along the flow (SDEdit, Meng et al., 2022), so that what comes out goes together; chunks that must stay are
+held, and the others are drawn to fit them.
+"""
+
+import numpy as np
+
+from .encoding import Encoding, Model
+from .features import MODEL_FPS
+from .prior import draw
+
+# How far noise goes, in standard deviations of what the training set shows: of the clip's latent, of what is common to
+# a clip's chunks, of what is a chunk's own.
+SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.9), "DETAIL": (0.0, 0.0, 0.8)}
+# From where on the prior's way (0 noise, 1 the source) the clip's latent and its chunks are drawn anew; None: shaped
+# noise. Detail is what differs inside chunks, of which the prior says little.
+START_TIMES = {"WHOLE": (0.3, 0.6), "PHRASES": (1.0, 0.45), "DETAIL": None}
+
+
+def new_latents(model: Model, encoding: Encoding, level: str, rng, held=None) -> tuple:
+    """The source's latents, changed at one level: WHOLE, PHRASES or DETAIL.
+
+    Args:
+        held: `[N]` bool, chunks of which nothing may change; None for no chunk.
+
+    Returns:
+        As `Encoding.latents`.
+    """
+    if model.prior is None or START_TIMES[level] is None:
+        return noised_latents(model, encoding, level, rng)
+    return drawn_latents(model, encoding, START_TIMES[level], rng, held)
+
+
+def still_chunks(model: Model, encoding: Encoding, weight) -> np.ndarray:
+    """The chunks of which nothing may change, `[N]` bool; `weight [T]` is what each row takes of the change."""
+    motion = encoding.motion
+    at = np.arange(encoding.frames) * (motion.fps / MODEL_FPS)
+    moving = np.zeros(encoding.latents[0].shape[1] * model.config.levels[0].stride, bool)
+    moving[: encoding.frames] = np.interp(at, np.arange(motion.frames), weight) > 0
+    return ~moving.reshape(-1, model.config.levels[0].stride).any(axis=1)
+
+
+def drawn_latents(model: Model, encoding: Encoding, start_times: tuple[float, float], rng, held=None) -> tuple:
+    """Latents drawn from the prior, from `start_times` (of the clip, of its chunks) on."""
+    chunks, clip = encoding.latents
+    scale = {
+        name: model.statistics[f"prior_{name}"] for name in ("clip_mean", "clip_spread", "chunk_mean", "chunk_spread")
+    }
+    times = np.full((1, 1 + chunks.shape[1]), start_times[1])
+    times[0, 0] = start_times[0]
+    if held is not None:
+        times[0, 1:][held] = 1.0
+    noise = rng.standard_normal(clip.shape), rng.standard_normal(chunks.shape)
+
+    def move(array):
+        return model.engine.from_numpy(np.asarray(array, np.float32), model.device)
+
+    new_clip, new_chunks = draw(
+        model.parameters["prior"],
+        model.prior,
+        encoding.adapters["token"],
+        move((clip - scale["clip_mean"]) / scale["clip_spread"]),
+        move((chunks - scale["chunk_mean"]) / scale["chunk_spread"]),
+        times,
+        tuple(move(array) for array in noise),
+    )
+    new_clip, new_chunks = model.engine.to_numpy(new_clip), model.engine.to_numpy(new_chunks)
+    new_clip = new_clip * scale["clip_spread"] + scale["clip_mean"]
+    new_chunks = new_chunks * scale["chunk_spread"] + scale["chunk_mean"]
+    # What is held stays to the last bit, not only to rounding.
+    kept = times[..., None] == 1
+    return np.where(kept[:, 1:], chunks, new_chunks), np.where(kept[:, 0], clip, new_clip)
+
+
+def noised_latents(model: Model, encoding: Encoding, level: str, rng) -> tuple:
+    """The source's latents plus noise shaped like the training set's, for one level.
+
+    The statistics are factors of covariances: `clip_factor` of the clip's latent, `shift_factor` of what a clip's
+    chunks share, `chunk_factor` of a chunk's own; `chunk_correlation` ties a chunk to the one before.
+    """
+    *windows, clip = encoding.latents
+    clip_noise = rng.standard_normal(clip.shape[-1]) @ model.statistics["clip_factor"].T
+    moved = [_moved_windows(model.statistics, index, latents, level, rng) for index, latents in enumerate(windows)]
+    return (*moved, clip + SPREADS[level][0] * clip_noise)
+
+
+def level_name(name: str, index: int) -> str:
+    """A statistic's name at a level of the hierarchy; the first level has the plain one."""
+    return name if index == 0 else f"{name}_{index}"
+
+
+def _moved_windows(statistics, index: int, latents, level: str, rng) -> np.ndarray:
+    """Latents `[1, N, Z]` of one level of the hierarchy, plus noise."""
+    statistics = {
+        name: statistics[level_name(name, index)] for name in ("shift_factor", "chunk_factor", "chunk_correlation")
+    }
+    _, shift_spread, chunk_spread = SPREADS[level]
+    count, size = latents.shape[1:]
+    shift = rng.standard_normal(size) @ statistics["shift_factor"].T
+    own = rng.standard_normal((count, size))
+    correlation = 0.0 if level == "DETAIL" else float(statistics["chunk_correlation"][0])
+    for chunk in range(1, count):
+        own[chunk] = correlation * own[chunk - 1] + (1 - correlation**2) ** 0.5 * own[chunk]
+    own = own @ statistics["chunk_factor"].T
+    return latents + shift_spread * shift + chunk_spread * own
