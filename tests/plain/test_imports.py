@@ -19,7 +19,7 @@ ALLOWED = {
     "training": {"backend", "pictures"},
     "demo": {"backend", "pictures", "training"},
 }
-BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils", "bl_ext", "gpu", "blf", "bmesh"}
+BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils", "bl_ext", "gpu", "gpu_extras", "blf", "bmesh"}
 TREE_LINE = re.compile(r"^(?P<indent> *)(?P<name>[\w./-]+?/?)(?:\s{2,}(?P<purpose>\S.*))?$")
 UNLISTED = {".gitignore"}
 UNLISTED_FOLDERS = ("tests/", "docs/", "backend/checkpoints/")  # named in the tree as folders
