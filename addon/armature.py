@@ -84,6 +84,11 @@ def check_writable(armature) -> None:
             f"'{armature.name}' is linked from another file and can't take a new action. Make a library override first "
             "(Object > Library Override > Make)."
         )
+    if armature.override_library is not None and armature.override_library.is_system_override:
+        raise MotionError(
+            f"'{armature.name}' is a library override that isn't editable, so it can't take a new action. Make it "
+            "editable first (Outliner: right click > Library Override > Make > Selected & Content)."
+        )
 
 
 def read_rig(armature) -> Rig:

@@ -69,10 +69,11 @@ def draw_others(layout, context) -> None:
     column.label(text=f"A click does all {len(armatures)} selected armatures")
     for armature in armatures[:MAX_ARMATURES]:
         reason = armature_refusal(armature)
-        row = column.row()
-        row.alert = bool(reason)
-        icon = "ERROR" if reason else "ARMATURE_DATA"
-        row.label(text=f"{armature.name}: {reason or results.source_action(armature).name}", icon=icon, translate=False)
+        if reason:
+            draw_sentence(column, f"{armature.name}: {reason}", context.region.width, is_error=True)
+        else:
+            action = results.source_action(armature)
+            column.label(text=f"{armature.name}: {action.name}", icon="ARMATURE_DATA", translate=False)
     if len(armatures) > MAX_ARMATURES:
         column.label(text=f"and {len(armatures) - MAX_ARMATURES} more", icon="BLANK1")
 
@@ -121,9 +122,9 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
         row.operator("motion_variations.reconstruct", text="", icon="MOD_MIRROR")
         draw_outcome(layout, context, "MOTION")
         if armature is not None:
-            self.draw_report(layout, armature)
+            self.draw_report(layout, context, armature)
 
-    def draw_report(self, layout, armature):
+    def draw_report(self, layout, context, armature):
         """What *Encode* found out, if it was this source."""
         report = armature.motion_variations.report
         if report.action is None or report.action != results.source_action(armature):
@@ -132,6 +133,9 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
         fact(box, "Read", f"{report.frames} frames at {report.fps:.5g} fps")
         fact(box, "Joints", f"{report.joints} of {report.bones} bones")
         fact(box, "Model error", f"{report.rotation_deg:.1f}\u00b0, {report.joint_cm:.1f} cm")
+        if report.bones != len(armature.data.bones):
+            sentence = f"The armature has {len(armature.data.bones)} bones now. Click Encode to read it again."
+            draw_sentence(box, sentence, context.region.width)
 
 
 class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):

@@ -17,6 +17,7 @@ from tests.blender.stage import (
     is_running,
     keys_of,
     module,
+    refused,
     start_resample,
     walker,
 )
@@ -185,6 +186,15 @@ def test_an_override_keeps_its_variations_in_the_file(operators, tmp_path):
     bpy.ops.motion_variations.reject()
     assert override.animation_data.action.name == "walk"
     assert override.animation_data.action.library is not None
+
+
+def test_an_override_that_is_not_editable(operators, tmp_path):
+    """Blender would forget what is changed on it: a sentence says how to make it editable."""
+    override = linked_walker(tmp_path)
+    override.override_library.is_system_override = True
+    refused(operators, "'walker' is a library override that isn't editable.*Make it editable first")
+    override.override_library.is_system_override = False
+    assert operators.resample(count=1, seed=1) == {"FINISHED"}
 
 
 def test_an_overrides_linked_strips(operators, tmp_path):
