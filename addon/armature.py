@@ -15,16 +15,12 @@ from .backend.skeleton import (
     tree_depths,
     tree_height,
 )
+from .controls import control_choice
+from .links import Link, held_bones, read_links, weighted_bones
 
 SAMPLE_FRAMES = 120  # enough to see which bones move
 RIGID_HEIGHTS = 1e-6  # joints that kinematics without slides puts this near to their places are rigid
 MIN_SCALE = 1e-6  # a bone scaled below this is hidden, and its matrix doesn't say how it is turned
-# Constraints after which a bone's own rotation keys no longer say how it is turned.
-RULING_CONSTRAINTS = {
-    "ACTION", "ARMATURE", "CAMERA_SOLVER", "COPY_ROTATION", "COPY_TRANSFORMS", "DAMPED_TRACK", "FOLLOW_TRACK",
-    "GEOMETRY_ATTRIBUTE", "IK", "LOCKED_TRACK", "OBJECT_SOLVER", "PIVOT", "SPLINE_IK", "STRETCH_TO", "TRACK_TO",
-    "TRANSFORM_CACHE",
-}  # fmt: skip
 
 
 class MotionError(UserError):
@@ -46,7 +42,9 @@ class Rig:
         plain_scale: `[N]` bool, scale is inherited in full.
         modes: rotation mode of each bone.
         constrained: `[N]` bool, an active constraint acts on the bone.
-        ruled: `[N]` bool, one of them decides how the bone is turned.
+        held_turn: `[N]` bool, one of them decides how the bone is turned. held_place: `[N]` bool, where it is.
+        links: which bone moves which, by constraints and drivers.
+        weighted: `[N]` bool, the bone moves vertices or an object; None where that isn't known or doesn't matter.
     """
 
     names: tuple[str, ...]
@@ -60,7 +58,15 @@ class Rig:
     plain_scale: np.ndarray
     modes: tuple[str, ...]
     constrained: np.ndarray
-    ruled: np.ndarray
+    held_turn: np.ndarray
+    held_place: np.ndarray
+    links: tuple[Link, ...]
+    weighted: np.ndarray | None
+
+    @property
+    def has_controls(self) -> bool:
+        """Whether bones move bones by other ways than the tree, so that keys may stand on other bones than joints."""
+        return bool(self.constrained.any()) or bool(self.links)
 
 
 def check_armature(armature) -> None:
@@ -91,8 +97,11 @@ def check_writable(armature) -> None:
         )
 
 
-def read_rig(armature) -> Rig:
+def read_rig(armature, things=()) -> Rig:
     """The bones of an armature object as arrays.
+
+    Args:
+        things: the file's objects; those that the armature deforms or carries tell which bones deform.
 
     Raises:
         MotionError: it has no bones, or a bone's rest matrix can't be used.
@@ -115,7 +124,9 @@ def read_rig(armature) -> Rig:
         name = names[int(np.flatnonzero(broken)[0])]
         raise MotionError(f"Bone '{name}' has no length or direction. Give it some in edit mode, or delete it.")
     poses = [pose_bones[row] for row in pose_rows]
-    acting = [[c.type for c in pose.constraints if c.enabled and c.influence > 0 and c.is_valid] for pose in poses]
+    constrained = [any(c.enabled and c.influence > 0 and c.is_valid for c in pose.constraints) for pose in poses]
+    held_turn, held_place = held_bones(poses)
+    links = read_links(armature, row_of, parents)
     return Rig(
         names=names,
         parents=parents,
@@ -127,8 +138,11 @@ def read_rig(armature) -> Rig:
         local_location=np.array([bone.use_local_location for bone in bones]),
         plain_scale=np.array([bone.inherit_scale == "FULL" for bone in bones]),
         modes=tuple(pose.rotation_mode for pose in poses),
-        constrained=np.array([bool(types) for types in acting]),
-        ruled=np.array([any(kind in RULING_CONSTRAINTS for kind in types) for types in acting]),
+        constrained=np.array(constrained),
+        held_turn=held_turn,
+        held_place=held_place,
+        links=links,
+        weighted=weighted_bones(armature, things, names) if links else None,
     )
 
 
@@ -171,7 +185,7 @@ def is_even(world) -> bool:
     return bool(np.abs(products - size * np.eye(3)).max() < 1e-6 * size)
 
 
-def _sample(frames: int) -> np.ndarray:
+def sample_of(frames: int) -> np.ndarray:
     """Rows spread over a clip, its ends among them."""
     return np.unique(np.linspace(0, frames - 1, min(frames, SAMPLE_FRAMES)).astype(np.int64))
 
@@ -185,8 +199,10 @@ def joint_choice(rig: Rig, rotations, heads, keyed) -> JointChoice:
     Raises:
         MotionError: no bone moves, or too many do.
     """
-    sample = _sample(len(rotations))
+    sample = sample_of(len(rotations))
     try:
+        if rig.has_controls:
+            return control_choice(rig, rotations[sample], heads[sample], keyed)
         return choose_joints(rig.parents, rotations[sample], heads[sample], rig.deform | keyed)
     except ValueError as error:
         raise MotionError(str(error)) from error
@@ -202,7 +218,7 @@ def joint_skeleton(rig: Rig, choice: JointChoice, rotations, heads, world, surel
         surely_rigid: the channels say that nothing slides, so a sample of frames is measured instead of all.
     """
     rows = parent_rows(choice.parents)
-    sample = _sample(len(rotations))
+    sample = sample_of(len(rotations))
     turns, points = rotations[sample], heads[sample]
     offsets = quaternion_rotate(quaternion_conjugate(turns[:, rows]), points - points[:, rows]).mean(axis=0)
     rest = np.tile(np.eye(4), (len(rows), 1, 1))

@@ -43,13 +43,13 @@ def plan_change(reading, change: Change, everything: bool = False) -> Plan:
     Args:
         everything: keep bones on which nothing happens, so that all their curves are written.
     """
-    rig, choice, channels = reading.rig, reading.choice, reading.channels
+    rig, channels = reading.rig, reading.channels
     kinds = [rotation_channel(mode) for mode in rig.modes]
-    can_turn = channels.bones_with(kinds) & ~rig.ruled
+    can_turn = channels.bones_with(kinds)
     notes = []
     followers = _root_carried(reading, can_turn, change, notes)
     above, follows = _realised(rig, followers, can_turn)
-    joint_turns = _joint_turns(change)
+    joint_turns = turns_of_joints(change)
     turned = np.flatnonzero(can_turn & (everything | (follows != above)))
     turns = _own_turns(reading, turned, joint_turns, above[turned], follows[turned])
     happens = everything | (np.abs(turns[1:]).max(axis=(0, 2), initial=0.0) > 0.5 * NOTHING_RAD)
@@ -60,14 +60,11 @@ def plan_change(reading, change: Change, everything: bool = False) -> Plan:
     partial = [rig.names[bone] for bone in turned if len(channels.rows(bone, kinds[bone])) < CHANNEL_SIZE[kinds[bone]]]
     partial += [rig.names[bone] for bone in shifted if bone != OBJECT and len(channels.rows(bone, "location")) < 3]
     if partial:
-        notes.append(f"{len(partial)} bones have keys on some axes only, and move along those alone: {_some(partial)}.")
-    ruled = [rig.names[bone] for bone in choice.bones[rig.ruled[choice.bones]]]
-    if ruled and np.abs(change.rotation).max(initial=0.0) > NOTHING_RAD:
-        notes.append(f"{len(ruled)} joints are turned by constraints and go where those put them: {_some(ruled)}.")
+        notes.append(f"{len(partial)} bones have keys on some axes only, and move along those alone: {some(partial)}.")
     return Plan(turned, turns, shifted, shifts, tuple(notes))
 
 
-def _joint_turns(change) -> np.ndarray:
+def turns_of_joints(change) -> np.ndarray:
     """The joints' world turns, quaternions `[4, J + 1, T]` float32; the last row, for bones that follow none, stays."""
     vectors = np.asarray(change.rotation, dtype=np.float32)
     frames, joints = vectors.shape[:2]
@@ -95,7 +92,7 @@ def _own_turns(reading, bones, joint_turns, above, follows) -> np.ndarray:
     return turns
 
 
-def _some(names) -> str:
+def some(names) -> str:
     """The first few names."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
@@ -136,7 +133,7 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
     shrink = np.linalg.inv(stretch)
     size = float(np.abs(np.linalg.det(shrink)).max() ** (1 / 3))
     height = size * max(skeleton_height(reading.motion.skeleton), 1e-9)
-    can_shift = reading.channels.bones_with(["location"] * len(rig.names)) & ~rig.connected & ~rig.ruled
+    can_shift = reading.channels.bones_with(["location"] * len(rig.names)) & ~rig.connected
 
     root = int(choice.bones[0])
     wanted = {int(choice.bones[joint]): change.slide[:, row].T for row, joint in enumerate(change.slide_joints)}
@@ -172,7 +169,7 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
     if np.abs(object_shift).max() > NOTHING_HEIGHTS * height:
         shifts[OBJECT] = _mapped(np.linalg.inv(reading.outside) @ stretch, object_shift)
     if missed:
-        notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {_some(missed)}.")
+        notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {some(missed)}.")
     shifted = np.array(sorted(shifts), dtype=np.int64)
     return shifted, np.array([shifts[bone] for bone in sorted(shifts)]).reshape(len(shifted), 3, frames).swapaxes(0, 1)
 

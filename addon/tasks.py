@@ -34,6 +34,7 @@ class Choice:
 
     Attributes:
         scope: which bones and frames may change. falloff, pin_ease: frames, 0 for what keeps the motion smooth.
+        key_tolerance: degrees, for reduced keys.
         new_seed: take another seed than the last one, and show it in the panel.
     """
 
@@ -51,6 +52,7 @@ class Choice:
     keys: str
     new_seed: bool
     show_first: bool
+    key_tolerance: float = 0.5
 
 
 class Target:
@@ -92,12 +94,12 @@ def encode(target: Target):
     return _sentences(sentence, reading)
 
 
-def reconstruct(target: Target, keys: str):
+def reconstruct(target: Target, keys: str, key_tolerance: float = 0.5):
     """A new action: the source as the model knows it."""
     reading = yield from _read(target)
     changes = []
     head = yield from _ask("reconstruct", reading, ASK_UNTIL, changes)
-    written = yield from _write(reading, changes, keys, None, results.new_reconstruction_name)
+    written = yield from _write(reading, changes, keys, key_tolerance, None, results.new_reconstruction_name)
     _keep_report(target, reading, head)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
@@ -129,7 +131,10 @@ def resample(target: Target, choice: Choice):
     }
     changes = []
     yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
-    written = yield from _write(reading, changes, choice.keys, choice.scope.limits, results.new_variation_name)
+    tolerance, scope = choice.key_tolerance, choice.scope
+    rest = scope.bones is None  # bones that weren't chosen keep their keys
+    names = results.new_variation_name
+    written = yield from _write(reading, changes, choice.keys, tolerance, scope.limits, names, rest)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
     first_line = len(armature.motion_variations.rows)
@@ -222,15 +227,16 @@ def _await_status(fraction: float):
                 connection.remember(event.head)
 
 
-def _write(reading, changes, keys, limits, new_name):
+def _write(reading, changes, keys, key_tolerance, limits, new_name, thin_rest=True):
     """One new action a change; gives a list of `timeline.Written`. Stopped on the way, it takes back what it wrote."""
+    settings = {"keys": keys, "frame_range": limits, "tolerance_rad": np.radians(key_tolerance), "thin_rest": thin_rest}
     written = []
     try:
         for index, (_, change) in enumerate(changes):
             text, share = f"Writing action {index + 1} of {len(changes)}", 0.0
             yield Progress(ASK_UNTIL + (1 - ASK_UNTIL) * index / len(changes), text, exclusive=True)
             name = new_name(reading.action.find("actions"))
-            with contextlib.closing(timeline.write_steps(reading, change, name, keys, limits)) as steps:
+            with contextlib.closing(timeline.write_keys_steps(reading, change, name, **settings)) as steps:
                 while True:
                     try:
                         share = next(steps)
@@ -250,7 +256,8 @@ def _write(reading, changes, keys, limits, new_name):
 def _sentences(first: str, reading, written=()) -> str:
     """The result, then what reading and writing have to say, each once."""
     notes = dict.fromkeys((*reading.notes, *(note for one in written for note in one.notes)))
-    return " ".join((first, *notes))
+    reduced = [one.reduced for one in written if one.reduced is not None and one.reduced.before]
+    return " ".join((first, *([timeline.reduction_sentence(reduced)] if reduced else []), *notes))
 
 
 def _keep_report(target, reading, head):
@@ -275,6 +282,8 @@ def _scope_arrays(reading, scope: Scope) -> dict[str, np.ndarray]:
     arrays = {}
     if scope.bones is not None:
         arrays["selected"] = _chosen_joints(reading, scope)
+    if reading.controls is not None:  # the others stay with what carries them: no control could turn them
+        arrays["selected"] = reading.controls.free.astype(np.uint8) & arrays.get("selected", 1)
     pinned = np.zeros(len(reading.frames), dtype=np.uint8)
     for frame in scope.pins:  # between two rows both stay
         pinned[np.abs(reading.frames - frame) < reading.frames[1] - reading.frames[0] - FRAME_TOLERANCE] = 1
@@ -291,6 +300,8 @@ def _chosen_joints(reading, scope: Scope) -> np.ndarray:
     """
     chosen = np.array([name in scope.bones for name in reading.bones])
     selected = chosen[reading.choice.bones].astype(np.uint8)
+    if reading.controls is not None:
+        selected[reading.controls.driven_by(chosen)] = 1
     if not selected.any():
         followed = reading.choice.followers[chosen]
         selected[followed[followed >= 0]] = 1

@@ -59,6 +59,14 @@ def assign_action(armature, action, slot=None) -> None:
         data.action_slot = slot
 
 
+def remove_action(block: Block) -> None:
+    """Deletes an action if it is still there."""
+    for action in bpy.data.actions:
+        if action.session_uid == block.uid:
+            bpy.data.actions.remove(action)
+            return
+
+
 def slot_identifier(armature) -> str:
     """The identifier of the slot that drives the object, "" where there is none."""
     return identifier_of(assigned_action(armature)[1])

@@ -129,6 +129,8 @@ def evaluated_poses(armature, rig, action, slot, scene, frames, alone=False):
                 if alone:
                     armature.animation_data.use_nla = False
                 start, until = done, time.monotonic() + STEP_S
+                if rig.links:  # in a circle of bones each shows the pose before: let it settle
+                    _evaluated_frame(armature, scene, float(frames[done]), world, outside, done)
                 raw = []
                 while done < count and (time.monotonic() < until or done == start):
                     raw.append(_evaluated_frame(armature, scene, float(frames[done]), world, outside, done))

@@ -15,10 +15,12 @@ from ..armature import (
     joint_choice,
     joint_skeleton,
     read_rig,
+    sample_of,
 )
 from ..backend.motion import Motion
 from ..backend.skeleton import JointChoice
 from ..channels import OBJECT, Channels
+from ..controls import Controls, find_controls
 from ..curves import sample_frames
 from ..kinematics import pose_steps
 from .actions import Block, assigned_action, find_slot, identifier_of
@@ -41,6 +43,7 @@ class Reading:
         turns: `[4, N, T]` world rotation of every bone. places: `[3, N, T]` its head, world, metres.
         linear: `[T, N, 3, 3]` float32 of every bone in armature space where bones are scaled, else None.
         world: `[1 or T, 4, 4]` the object's matrix. outside: `[1 or T, 3, 3]` the axes of the object's own location.
+        controls: which joint each keyed bone drives, on a rig with constraints or drivers; else None.
         evaluated: why frames were evaluated one by one, or None where the keys alone said everything.
         notes: sentences for the user.
     """
@@ -58,6 +61,7 @@ class Reading:
     linear: np.ndarray | None
     world: np.ndarray
     outside: np.ndarray
+    controls: Controls | None
     evaluated: str | None
     notes: tuple[str, ...]
 
@@ -110,7 +114,7 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
     check_armature(armature)
     action, slot = _source(armature, action, slot)
     scene = bpy.context.scene
-    rig = read_rig(armature)
+    rig = read_rig(armature, bpy.data.objects)
     found = yield from _part(0.0, KEYS_SHARE, gather_curves(rig, armature, action, slot))
     start, stop = frame_range if frame_range is not None else (None, None)
     frames, step = sample_frames(np.concatenate(found.times), start, stop)
@@ -135,6 +139,7 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
     choice = joint_choice(rig, turns.transpose(2, 1, 0), places.transpose(2, 1, 0), keyed)
     joint_turns = turns[:, choice.bones].transpose(2, 1, 0)
     joint_places = places[:, choice.bones].transpose(2, 1, 0)
+    controls = _controls(rig, choice, channels, turns, places) if rig.has_controls else None
     surely_rigid = evaluated is None and is_even(world) and is_surely_rigid(rig, choice, channels)
     skeleton, rigid = joint_skeleton(rig, choice, joint_turns, joint_places, world[0], surely_rigid)
     motion = Motion(
@@ -158,8 +163,9 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
         linear=linear,
         world=world,
         outside=outside,
+        controls=controls,
         evaluated=evaluated,
-        notes=_notes(found.ignored, evaluated, rig),
+        notes=_notes(found.ignored, evaluated),
     )
 
 
@@ -186,15 +192,19 @@ def _paced(steps):
             until = time.monotonic() + STEP_S
 
 
-def _notes(ignored, evaluated, rig) -> tuple[str, ...]:
+def _controls(rig, choice, channels, turns, places) -> Controls:
+    """What the keyed bones drive, seen on a sample of the frames."""
+    sample = sample_of(turns.shape[2])
+    return find_controls(rig, choice, channels, *(part[..., sample].transpose(2, 1, 0) for part in (turns, places)))
+
+
+def _notes(ignored, evaluated) -> tuple[str, ...]:
     """What the user should know of the reading, in sentences."""
     notes = []
     if evaluated is not None:
         notes.append(f"Read frame by frame because of {evaluated}.")
     if ignored:
         notes.append(f"{ignored} curves address bones that this armature doesn't have; they were ignored.")
-    if rig.ruled.any():
-        notes.append(f"{int(rig.ruled.sum())} bones are turned by constraints; their own keys are not changed.")
     return tuple(notes)
 
 

@@ -12,7 +12,8 @@ from ..backend.rotations import quaternion_to_rotvec, rotvec_to_quaternion
 from ..channels import channel_values, rotation_channel, turn_basis
 from ..curves import BEZIER, LINEAR, TIME_TOLERANCE
 from ..rewrite import plan_change
-from .actions import HAS_SLOTS, Block, curve_collection, find_slot
+from .actions import HAS_SLOTS, Block, curve_collection, find_slot, remove_action
+from .correction import correct_steps
 from .keys import SAME_KEY, curve_values, key_values
 
 STEP_S = 0.04  # how long writing keeps Blender between two steps
@@ -40,13 +41,14 @@ class Written:
     Attributes:
         action: the data-block. slot: identifier of the slot for the armature, "" without slots.
         curves: how many of its curves differ from the source's.
-        notes: sentences on what could not be written.
+        notes: sentences on what could not be written. reduced: `reduction.Reduced` where keys were reduced.
     """
 
     action: bpy.types.Action
     slot: str
     curves: int
     notes: tuple[str, ...]
+    reduced: object = None
 
 
 def write_variation(reading, change, name, keys="EVERY_FRAME", frame_range=None, everything=False) -> Written:
@@ -81,9 +83,32 @@ def write_steps(reading, change, name, keys="EVERY_FRAME", frame_range=None, eve
         shapes = f"{change.rotation.shape[:2]}, the motion {reading.motion.rotations.shape[:2]}"
         raise ValueError(f"The change has shape {shapes}.")
     check_writable(reading.armature.find("objects"))
-    plan = plan_change(reading, change, everything)
     low, high = frame_range if frame_range is not None else (-np.inf, np.inf)
     rows = np.flatnonzero((reading.frames >= low - TIME_TOLERANCE) & (reading.frames <= high + TIME_TOLERANCE))
+    if reading.controls is None:
+        plan = plan_change(reading, change, everything)
+        action, written = yield from _action_steps(reading, plan, name, keys, rows)
+        return Written(action, reading.slot, written, plan.notes)
+    times = _key_times(reading) if keys == "SOURCE_KEYS" else None
+    (action, written), notes = yield from correct_steps(
+        reading, change, rows, times, everything, lambda plan: _action_steps(reading, plan, name, keys, rows)
+    )
+    return Written(action, reading.slot, written, notes)
+
+
+def _key_times(reading) -> np.ndarray:
+    """The frames of all keys of the source."""
+    action = reading.action.find("actions")
+    times = [np.empty(0)]
+    for curve in curve_collection(action, _own_slot(action, reading)):
+        keys = np.empty(2 * len(curve.keyframe_points), dtype=np.float32)
+        curve.keyframe_points.foreach_get("co", keys)
+        times.append(keys[0::2])
+    return np.unique(np.concatenate(times))
+
+
+def _action_steps(reading, plan, name, keys, rows):
+    """A copy of the source action with a plan on it: a generator that returns it and how many curves were written."""
     action = reading.action.find("actions").copy()
     copied, complete = Block.of(action), False
     try:
@@ -100,13 +125,13 @@ def write_steps(reading, change, name, keys="EVERY_FRAME", frame_range=None, eve
                 yield done / len(tasks)
                 until = time.monotonic() + STEP_S
         complete = True
-        return Written(action, reading.slot, written, plan.notes)
+        return action, written
     except (ReferenceError, KeyError) as error:
         name = reading.action.name
         raise MotionError(f"'{name}' was changed while its variation was written. Encode again.") from error
     finally:
         if not complete:
-            _remove(copied)
+            remove_action(copied)
 
 
 def _batches(reading, plan) -> list:
@@ -130,14 +155,6 @@ def _own_slot(action, reading):
     if HAS_SLOTS and slot is None:
         raise MotionError(f"'{reading.action.name}' has lost the slot that was read. Encode again.")
     return slot
-
-
-def _remove(block):
-    """Deletes the action if it is still there."""
-    for action in bpy.data.actions:
-        if action.session_uid == block.uid:
-            bpy.data.actions.remove(action)
-            return
 
 
 def _changed(reading, kind, bones, values, rises):

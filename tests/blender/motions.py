@@ -193,7 +193,7 @@ def _channels_of(reading):
             moves_object |= kind == "location"
         elif kind == "location":
             can_shift.add(bone)
-        elif kind.startswith("rotation") and not reading.rig.ruled[bone]:
+        elif kind.startswith("rotation") and not reading.rig.held_turn[bone]:
             can_turn.add(bone)
     return can_turn, can_shift, moves_object
 

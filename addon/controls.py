@@ -1,0 +1,396 @@
+"""Controls: which joint each keyed bone of a control rig drives. No bpy.
+
+A rig with constraints or drivers has bones that deform and bones that are keyed, often not the same. The joints are the
+deforming ones. What a keyed bone drives is told by the links (a copy, the target or the pole of an IK, a target to aim
+at), else by the motion: the deforming bone that moves most rigidly with it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .backend.rotations import quaternion_angle, quaternion_conjugate, quaternion_multiply, quaternion_rotate
+from .backend.skeleton import MOVING_HEIGHTS, JointChoice, choose_joints
+from .channels import CHANNEL_SIZE, rotation_channel
+from .links import AIMS, dependents, followers_of, turning_along
+
+SAMPLES = 40  # frames that are enough to see what moves with what
+SAME_PLACE_HEIGHTS = 0.005  # heads nearer than this all the time are one place
+NEAR_HEIGHTS = 0.02  # a deforming bone nearer than this to a control that turns it is the one that it drives
+LOOSE_RAD, LOOSE_HEIGHTS = np.radians(15.0), 0.06  # how far a driven bone may stray from its control, and
+APART_HEIGHTS = 0.25  # how far it may lie from it
+PLACE_COST, DISTANCE_COST = 3.0, 0.1  # a radian's worth of straying, and of lying apart, a skeleton height
+STILL_COST = 0.02  # a control that the animator really moves is preferred to one with the same keys throughout
+
+
+@dataclass(frozen=True)
+class Pole:
+    """A bone that turns limbs about their axes: row of the bone; for each limb the rows of its top, middle and end."""
+
+    bone: int
+    limbs: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the keyed bones of a control rig drive.
+
+    Attributes:
+        joints: `[N]` int, the joint whose change a bone takes or moves with, -1 for none.
+        turn: `[N]` bool, the bone's rotation keys take it. shift: `[N]` bool, its location keys do.
+        keyed: `[N]` bool, rotation or location keys. inner: `[N]` bool, an IK decides how the bone is turned.
+        aims: `[N]` bool, the joint only looks towards the bone, so that its turn tells whether that is right.
+        poles: the poles with location keys.
+        limbs: a joint at the end of an IK -> the joints that the IK turns for it.
+        free: `[J]` bool, joints that can turn against their parents: by a control, or inside an IK.
+        turned: `[J]` bool, the joint has a control with rotation keys on all axes. placed: `[J]` bool, the same for
+            location.
+    """
+
+    joints: np.ndarray
+    turn: np.ndarray
+    shift: np.ndarray
+    keyed: np.ndarray
+    inner: np.ndarray
+    aims: np.ndarray
+    poles: tuple[Pole, ...]
+    limbs: dict[int, tuple[int, ...]]
+    free: np.ndarray
+    turned: np.ndarray
+    placed: np.ndarray
+
+    def driven_by(self, bones) -> np.ndarray:
+        """The joints, `[M]` int, that some of the bones, `[N]` bool, drive; with the limb that an IK bends for them."""
+        driven = set(self.joints[bones & (self.turn | self.shift)].tolist()) - {-1}
+        for joint in list(driven):
+            driven.update(self.limbs.get(joint, ()))
+        for pole in self.poles:
+            if bones[pole.bone]:
+                driven.update(int(self.joints[row]) for row in pole.limbs[0][:2] if self.joints[row] >= 0)
+        return np.array(sorted(driven), dtype=np.int64)
+
+
+def joint_candidates(rig, keyed) -> np.ndarray:
+    """Which bones of a control rig can be joints, `[N]` bool: those that deform, and keyed ones that move nothing else.
+
+    A bone that others are linked to and that has no vertices, nor bones with vertices on it, doesn't deform whatever
+    its setting says.
+    """
+    deform = rig.deform.copy()
+    if rig.weighted is not None:
+        carries = rig.weighted & rig.deform
+        for bone in range(len(deform) - 1, -1, -1):
+            if carries[bone] and rig.parents[bone] >= 0:
+                carries[rig.parents[bone]] = True
+        linked = np.zeros(len(deform), dtype=bool)
+        linked[[link.target for link in rig.links]] = True
+        deform &= carries | ~linked
+    below = followers_of(rig.parents, rig.links)
+    alone = [not (dependents(bone, rig.parents, rig.links, below) & rig.deform).any() for bone in np.flatnonzero(keyed)]
+    candidates = deform.copy()
+    candidates[np.flatnonzero(keyed)[np.array(alone, dtype=bool)]] = True
+    return candidates
+
+
+def control_choice(rig, rotations, heads, keyed) -> JointChoice:
+    """The joints of a control rig; see `backend.skeleton.choose_joints`.
+
+    Args:
+        rotations: `[T, N, 4]` world, a sample of frames. heads: `[T, N, 3]` world. keyed: `[N]` bool.
+    """
+    candidates = joint_candidates(rig, keyed)
+    parents = _deform_parents(rig, candidates, heads)
+    order = _parents_first(parents)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    tree = np.where(parents[order] < 0, -1, place[parents[order]])
+    found = choose_joints(tree, rotations[:, order], heads[:, order], candidates[order])
+    return JointChoice(order[found.bones], found.parents, found.followers[place])
+
+
+def _deform_parents(rig, candidates, heads) -> np.ndarray:
+    """The bone tree with deforming bones hung on deforming bones, `[N]`, where mechanism lies between them.
+
+    A mechanism bone above stands for the deforming bone whose head lies on its own all the time. The target of an IK
+    that deforms, a foot, hangs on the chain that reaches it.
+    """
+    parents = rig.parents.copy()
+    size = max(float(np.linalg.norm(np.ptp(heads[0], axis=0))), 1e-9)
+    bones = np.flatnonzero(candidates)
+    stands_for = {}
+
+    def lying_on(bone):
+        if bone not in stands_for:
+            apart = np.linalg.norm(heads[:, bones] - heads[:, bone, None], axis=-1).max(axis=0)
+            near = np.flatnonzero(apart < SAME_PLACE_HEIGHTS * size)
+            stands_for[bone] = bones[near[np.argsort(apart[near], kind="stable")]].tolist()
+        return stands_for[bone]
+
+    for bone in bones:
+        above = int(rig.parents[bone])
+        while above >= 0 and not candidates[above]:
+            fitting = [other for other in lying_on(above) if not _is_above(parents, bone, other)]
+            fitting = [other for other in fitting if not _same_place(heads, bone, other, size)]
+            if fitting:
+                parents[bone] = fitting[0]
+                break
+            above = int(rig.parents[above])
+    for link in rig.links:
+        loose = candidates[link.target] and not _is_above(parents, link.target, link.owner)
+        if link.kind == "IK" and loose and not _is_above(parents, link.chain[-1], link.target):
+            parents[link.target] = link.owner
+    return parents
+
+
+def _same_place(heads, one, other, size) -> bool:
+    return np.linalg.norm(heads[:, one] - heads[:, other], axis=-1).max() < SAME_PLACE_HEIGHTS * size
+
+
+def _is_above(parents, bone, other) -> bool:
+    """Whether `bone` is `other` or one of the bones above it."""
+    while other >= 0:
+        if other == bone:
+            return True
+        other = int(parents[other])
+    return False
+
+
+def _parents_first(parents) -> np.ndarray:
+    """The rows in an order in which parents come before their children."""
+    depths = np.full(len(parents), -1)
+    for bone in range(len(parents)):
+        path = []
+        while bone >= 0 and depths[bone] < 0:
+            path.append(bone)
+            bone = int(parents[bone])
+        depth = depths[bone] if bone >= 0 else -1
+        for row in reversed(path):
+            depth += 1
+            depths[row] = depth
+    return np.argsort(depths, kind="stable")
+
+
+def find_controls(rig, choice, channels, rotations, heads) -> Controls:
+    """Which joint each keyed bone drives, and through which of its channels.
+
+    Args:
+        rotations: `[T, N, 4]` and heads: `[T, N, 3]`, world, a sample of frames.
+    """
+    search = _Search(rig, choice, channels, rotations, heads)
+    count = len(rig.names)
+    joints = np.full(count, -1)
+    for bone in range(count):
+        joints[bone] = search.joint_of(bone)
+        if joints[bone] < 0 and search.inner[bone]:
+            joints[bone] = search.joint_of_mechanism(bone)
+    turn, shift = search.can_turn & (joints >= 0) & ~search.only_places, search.can_shift & (joints >= 0)
+    shift &= search.may_shift(joints)
+    poles = search.poles()
+    pole_bones = np.array([pole.bone for pole in poles], dtype=np.int64)
+    turn[pole_bones] = shift[pole_bones] = False
+    search.choose_root_controls(joints, turn, shift)
+    turned, placed, free = (np.zeros(len(choice.bones), dtype=bool) for _ in range(3))
+    kinds = [rotation_channel(mode) for mode in rig.modes]
+    whole = np.array([len(channels.rows(bone, kind)) == CHANNEL_SIZE[kind] for bone, kind in enumerate(kinds)])
+    turned[joints[turn & whole]] = True
+    whole = np.array([len(channels.rows(bone, "location")) == 3 for bone in range(count)])
+    placed[joints[shift & whole & ~search.aims]] = True
+    within = np.unique(joints[search.inner])
+    within = within[within >= 0]
+    free[within] = True
+    free[joints[turn]] = True
+    free[0] = True
+    limbs = _limbs(choice.parents, within, placed | turned)
+    return Controls(joints, turn, shift, search.keyed, search.inner, search.aims, poles, limbs, free, turned, placed)
+
+
+def _limbs(parents, within, turned) -> dict[int, tuple[int, ...]]:
+    """For each joint with a control of its own the joints above it that an IK turns, up to the next one with a control.
+
+    Args:
+        within: rows of the joints that an IK turns. turned: `[J]` bool.
+    """
+    limbs = {}
+    for joint in np.flatnonzero(turned):
+        above, found = int(parents[joint]), []
+        while above > 0 and not turned[above]:
+            found.append(above)
+            above = int(parents[above])
+        if set(found) & set(within.tolist()):
+            limbs[int(joint)] = tuple(found)
+    return limbs
+
+
+class _Search:
+    """What finding the driven joints looks at."""
+
+    def __init__(self, rig, choice, channels, rotations, heads):
+        self.rig, self.choice, self.rotations, self.heads = rig, choice, rotations, heads
+        self.row_of = {int(bone): row for row, bone in enumerate(choice.bones)}
+        self.size = max(float(np.linalg.norm(np.ptp(heads[0], axis=0))), 1e-9)
+        self.below = followers_of(rig.parents, rig.links)
+        self.turned_along = turning_along(rig)
+        self.only_places = np.zeros(len(rig.names), dtype=bool)  # targets whose own turn nothing follows
+        self.aims = np.zeros(len(rig.names), dtype=bool)
+        self.inner = np.zeros(len(rig.names), dtype=bool)
+        tops = np.zeros(len(rig.names), dtype=bool)
+        for link in rig.links:
+            if link.kind == "IK" and link.influence > 0:
+                self.inner[list(link.chain)] = True
+                tops[link.chain[-1]] = True
+        kinds = [rotation_channel(mode) for mode in rig.modes]
+        has_turns, has_shifts = channels.bones_with(kinds), channels.bones_with(["location"] * len(rig.names))
+        self.keyed = has_turns | has_shifts
+        self.can_turn = has_turns & ~rig.held_turn & ~self.inner
+        self.can_shift = has_shifts & ~rig.connected & ~rig.held_place & (~self.inner | tops)
+        self.has_shifts = has_shifts
+        moving = (channels.values.max(axis=1) - channels.values.min(axis=1) > 1e-6) & (channels.bones >= 0)
+        placing = moving & np.array([kind == "location" for kind in channels.kinds])
+        self.varies, self.travels = (np.zeros(len(rig.names), dtype=bool) for _ in range(2))
+        self.varies[channels.bones[moving]] = True
+        self.travels[channels.bones[placing]] = True
+        deforming = np.zeros(len(rig.names), dtype=bool)
+        deforming[joint_candidates(rig, self.keyed)] = True
+        deforming[choice.bones] = True
+        self.deforming = deforming
+
+    def joint_of(self, bone) -> int:
+        """The joint that a bone drives, or that it moves with, -1 for none."""
+        followers = self.choice.followers
+        if self.deforming[bone]:
+            return int(followers[bone])
+        moved = dependents(bone, self.rig.parents, self.rig.links, self.below) & self.deforming
+        if moved[self.choice.bones[0]]:
+            return 0
+        if not moved.any():
+            return self._above(bone)
+        rigid = self._turning_along(bone)
+        if rigid >= 0:
+            return int(followers[rigid])
+        target = self._target_of(bone)
+        if target is not None:
+            self.only_places[bone] = True
+            return target
+        nearest = self._nearest(bone, np.flatnonzero(moved)) if self.keyed[bone] else -1
+        return int(followers[nearest]) if nearest >= 0 else -1
+
+    def _turning_along(self, bone) -> int:
+        """The deforming bone at a bone's own place that the rig makes turn as it does, -1 for none."""
+        reached, seen = [bone], {bone}
+        while reached:
+            reached = [other for above in reached for other in self.turned_along[above] if other not in seen]
+            seen.update(reached)
+            found = [other for other in reached if self.deforming[other]]
+            if found:
+                apart = np.linalg.norm(self.heads[:, found] - self.heads[:, bone, None], axis=-1).max(axis=0)
+                if apart.min() < NEAR_HEIGHTS * self.size:
+                    return found[int(np.argmin(apart))]
+        return -1
+
+    def _target_of(self, bone) -> int | None:
+        """The joint that reaches for a bone, or aims at it; None where nothing does."""
+        apart = np.linalg.norm(self.heads[:, self.choice.bones] - self.heads[:, bone, None], axis=-1).max(axis=0)
+        for link in self.rig.links:
+            if link.target != bone or link.kind not in (*AIMS, "IK"):
+                continue
+            if link.kind == "IK":  # what lies at the end of the chain
+                ends = [row for row in np.argsort(apart) if self.choice.bones[row] not in link.chain]
+                if ends and apart[ends[0]] < SAME_PLACE_HEIGHTS * self.size:
+                    return int(ends[0])
+            self.aims[bone] = True
+            return self.joint_of_mechanism(link.owner)
+        return None
+
+    def joint_of_mechanism(self, bone) -> int:
+        """The joint that moves most rigidly with a bone, whatever the links."""
+        if self.deforming[bone]:
+            return int(self.choice.followers[bone])
+        nearest = self._nearest(bone, np.flatnonzero(self.deforming))
+        return int(self.choice.followers[nearest]) if nearest >= 0 else -1
+
+    def _above(self, bone) -> int:
+        """The joint that a bone which moves nothing hangs on."""
+        while bone >= 0 and not self.deforming[bone]:
+            bone = int(self.rig.parents[bone])
+        return int(self.choice.followers[bone]) if bone >= 0 else -1
+
+    def _nearest(self, bone, others) -> int:
+        """Of some bones the one that moves most rigidly with `bone`; -1 where none nearly does."""
+        strays, slips, apart = self._against(bone, others)
+        best = int(np.argmin(strays + PLACE_COST * slips + DISTANCE_COST * apart))
+        near = strays[best] < LOOSE_RAD and slips[best] < LOOSE_HEIGHTS and apart[best] < APART_HEIGHTS
+        return int(others[best]) if near else -1
+
+    def _against(self, bone, others):
+        """How far other bones turn and move against a bone, in radians and heights, and how far they lie apart."""
+        turns = quaternion_conjugate(self.rotations[:, bone, None])
+        local = quaternion_multiply(turns, self.rotations[:, others])
+        place = quaternion_rotate(turns, self.heads[:, others] - self.heads[:, bone, None]) / self.size
+        strays = quaternion_angle(local[:1], local).max(axis=0)
+        slips = np.linalg.norm(place - place.mean(axis=0), axis=-1).max(axis=0)
+        return strays, slips, np.linalg.norm(place, axis=-1).mean(axis=0)
+
+    def may_shift(self, joints) -> np.ndarray:
+        """`[N]` bool: bones that the animator moves, not only turns: their location changes, or they are a target, or
+        above one, or their joint slides, or they carry the body."""
+        rig, parents = self.rig, self.choice.parents
+        targets = np.zeros(len(joints), dtype=bool)
+        targets[[link.target for link in rig.links if link.kind in (*AIMS, "IK", "POLE", "COPY_LOCATION")]] = True
+        for bone in range(len(joints) - 1, -1, -1):
+            if targets[bone] and rig.parents[bone] >= 0 and not self.deforming[bone]:
+                targets[rig.parents[bone]] = True
+        bones, above = self.choice.bones, self.choice.bones[np.maximum(parents, 0)]
+        steps = self.heads[:, bones] - self.heads[:, above]
+        local = quaternion_rotate(quaternion_conjugate(self.rotations[:, above]), steps)
+        slides = np.linalg.norm(local - local[:1], axis=-1).max(axis=0) > MOVING_HEIGHTS * self.size
+        slides[0] = True
+        own = np.zeros(len(joints), dtype=bool)
+        own[bones[slides]] = True
+        return self.travels | targets | own | (joints == 0)
+
+    def choose_root_controls(self, joints, turn, shift) -> None:
+        """Leaves of the bones that move the whole body one that turns it and one that shifts it."""
+        root = int(self.choice.bones[0])
+        rig = self.rig
+        moves_all = [dependents(bone, rig.parents, rig.links, self.below)[root] for bone in range(len(joints))]
+        moves_all[root] = True
+        for can in (turn, shift):
+            bones = np.flatnonzero(can & (joints == 0) & moves_all)
+            if not len(bones):
+                continue
+            costs = []
+            for bone in bones:
+                strays, slips, apart = (part[0] for part in self._against(bone, np.array([root])))
+                still = 0.0 if self.varies[bone] else STILL_COST
+                costs.append(strays + PLACE_COST * slips + DISTANCE_COST * apart + still)
+            can[bones] = False
+            can[bones[int(np.argmin(costs))]] = True
+
+    def poles(self) -> tuple[Pole, ...]:
+        """The keyed poles with their limbs."""
+        limbs = {}
+        for link in self.rig.links:
+            if link.kind != "POLE" or len(link.chain) < 2:
+                continue
+            bone = link.target
+            while bone >= 0 and not (self.has_shifts[bone] and self.can_shift[bone]):
+                bone = int(self.rig.parents[bone])
+            if bone < 0 or (bone != link.target and self.varies[link.target]):
+                continue
+            if bone != link.target and self.joint_of(bone) >= 0:
+                continue  # the bone above drives something itself
+            end = next((o.target for o in self.rig.links if o.kind == "IK" and o.chain == link.chain), -1)
+            if end >= 0:
+                limbs.setdefault(bone, []).append((link.chain[-1], link.chain[(len(link.chain) - 1) // 2], end))
+        return tuple(Pole(bone, tuple(found)) for bone, found in limbs.items())
+
+
+def missing_channels(rig, channels, bone) -> str:
+    """Which rotation or location channels of a keyed bone have no keys, in words; "" where all have."""
+    kind = rotation_channel(rig.modes[bone])
+    parts = []
+    for name, words in ((kind, "rotation"), ("location", "location")):
+        found = len(channels.rows(bone, name))
+        if 0 < found < CHANNEL_SIZE[name]:
+            parts.append(f"{words} is keyed on some axes only")
+    return " and ".join(parts)
