@@ -39,7 +39,9 @@ FIRST_JUMP_DEG, FIRST_JUMP_OVER_NEXT = 8.0, 6.0  # the mean turn from it to the 
 REST_DEG = 15.0  # a pose in which half of the joints are this near to the rest pose is called so
 MOST_HELD = 8  # frames
 GROUND_HEIGHTS, RESTING_SPEED = 0.05, 0.1  # a joint this near to the ground and this slow (heights/s) rests on it
-UPRIGHT_SHARE, LYING_SHARE, LYING_EXTENT = 0.5, 0.1, 1.5
+# A body that stands on another axis than Z rests there in half of the frames, plainly more often than along Z, and is
+# longer along it.
+UPRIGHT_SHARE, UPRIGHT_LEAD, LYING_EXTENT = 0.5, 0.3, 1.5
 
 
 def checked_clips(motion: Motion, up_is_known: bool = False) -> list[tuple[Motion, list[str]]]:
@@ -144,8 +146,7 @@ def upright(motion: Motion) -> tuple[Motion, str | None]:
     A body that hardly moves rests on everything; such clips stay as they are.
     """
     positions = joint_positions(motion) / skeleton_height(motion.skeleton)
-    if resting_share(positions, 2, 1, motion.fps) > LYING_SHARE:
-        return motion, None
+    lying = resting_share(positions, 2, 1, motion.fps)
     extents = np.ptp(positions, axis=1).mean(axis=0)
     shares = {
         (axis, sign): resting_share(positions, axis, sign, motion.fps)
@@ -154,7 +155,7 @@ def upright(motion: Motion) -> tuple[Motion, str | None]:
         if extents[axis] > LYING_EXTENT * extents[2]
     }
     best = max(shares, key=shares.get, default=None)
-    if best is None or shares[best] < UPRIGHT_SHARE:
+    if best is None or shares[best] < max(UPRIGHT_SHARE, lying + UPRIGHT_LEAD):
         return motion, None
     axis, sign = best
     turn = rotvec_to_quaternion(np.array([[sign, 0, 0] if axis == 1 else [0, -sign, 0]]) * np.pi / 2)[0]
