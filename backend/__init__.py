@@ -5,6 +5,8 @@
     model, engines, checkpoint    the hierarchical transformer VAE and its weights
     encoding                      a source as the model sees it, and its reconstruction
     variation, limits, change     from a source to variations of it
+    pins, masks, paths, loops     what stays, where the body goes, ends that meet
+    parts, limb_parts, symmetry   the parts of a body, without names
     contacts, rests, limbs, reach what rests on the floor, and keeping it there
     jobs, server, protocol, tensors, process, __main__   the same as a process: `python -m backend`
     probe, errors                 what a named Python can do; the two ways a job ends early

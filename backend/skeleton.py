@@ -212,7 +212,7 @@ def choose_joints(parents, rotations, positions, candidates) -> JointChoice:
     """
     parents, candidates = np.asarray(parents), np.asarray(candidates)
     count = len(parents)
-    kept_parents = _nearest(parents, candidates)  # the nearest candidate above, -1 for none
+    kept_parents = nearest_kept(parents, candidates)  # the nearest candidate above, -1 for none
     rows = parent_rows(kept_parents)
     has_parent = (kept_parents >= 0)[:, None]
     local = quaternion_multiply(quaternion_conjugate(rotations[:, rows]), rotations)
@@ -220,14 +220,14 @@ def choose_joints(parents, rotations, positions, candidates) -> JointChoice:
     place = quaternion_rotate(quaternion_conjugate(rotations[:, rows]), positions - positions[:, rows])
     place = np.where(has_parent, place, positions)
     lengths = np.where(has_parent[:, 0], np.linalg.norm(place, axis=-1).mean(axis=0), 0.0)
-    height = max(_forest_height(kept_parents, lengths, candidates), 1e-9)
+    height = max(forest_height(kept_parents, lengths, candidates), 1e-9)
     turns = quaternion_angle(local[:1], local).max(axis=0) > MOVING_ANGLE_RAD
     slides = np.linalg.norm(place - place[:1], axis=-1).max(axis=0) / height
     moves = candidates & (turns | (slides > MOVING_HEIGHTS))
     if not moves.any():
         raise ValueError(f"None of the {int(candidates.sum())} bones that deform or are keyed moves in these frames.")
 
-    root = _body_root(kept_parents, lengths / height, moves, candidates, slides > LOOSE_HEIGHTS)
+    root = body_root(kept_parents, lengths / height, moves, candidates, slides > LOOSE_HEIGHTS)
     below = np.zeros(count, dtype=bool)
     below[root] = True
     above = np.zeros(count, dtype=bool)
@@ -249,7 +249,7 @@ def choose_joints(parents, rotations, positions, candidates) -> JointChoice:
             f"{len(bones)} bones move; the model takes up to {MAX_JOINTS}. Encode fewer bones (select them)."
         )
     order = np.concatenate(([root], bones[bones != root]))
-    above_kept = _nearest(parents, kept)
+    above_kept = nearest_kept(parents, kept)
     row_of = np.full(count + 1, -1)
     row_of[order] = np.arange(len(order))
     joint_parents = row_of[above_kept[order]]
@@ -261,7 +261,7 @@ def choose_joints(parents, rotations, positions, candidates) -> JointChoice:
     return JointChoice(order, joint_parents, followers)
 
 
-def _nearest(parents, kept) -> np.ndarray:
+def nearest_kept(parents, kept) -> np.ndarray:
     """The nearest kept bone above each bone, `[N]`, -1 for none."""
     nearest = np.full(len(parents), -1)
     for bone, parent in enumerate(parents):
@@ -270,7 +270,7 @@ def _nearest(parents, kept) -> np.ndarray:
     return nearest
 
 
-def _forest_height(parents, lengths, kept) -> float:
+def forest_height(parents, lengths, kept) -> float:
     """The height of the largest tree among the kept bones, as `tree_height` has it."""
     below = np.zeros(len(parents))
     span = 0.0
@@ -283,7 +283,7 @@ def _forest_height(parents, lengths, kept) -> float:
     return span / SPAN_OVER_HEIGHT
 
 
-def _body_root(parents, lengths, moves, candidates, loose) -> int:
+def body_root(parents, lengths, moves, candidates, loose) -> int:
     """The bone that carries the body: down the largest branch to the first bone with two limbs below it.
 
     Limbs that don't move by themselves count once a bone on the way moves, for it carries them.
@@ -319,7 +319,7 @@ def _body_root(parents, lengths, moves, candidates, loose) -> int:
 def _tips(parents, lengths, candidates, kept) -> np.ndarray:
     """The farthest still leaf below each kept bone that has no kept bone below it, `[N]` bool."""
     tips = np.zeros(len(parents), dtype=bool)
-    above = _nearest(parents, kept)
+    above = nearest_kept(parents, kept)
     has_kept_child = np.zeros(len(parents), dtype=bool)
     has_kept_child[above[kept & (above >= 0)]] = True
     farthest = {}
