@@ -2,10 +2,12 @@
 
 from . import (
     backend_operators,
+    browser_operators,
     connection,
     ghosts,
     menus,
     operators,
+    origin,
     overrides,
     panels,
     pose_cache,
@@ -22,11 +24,13 @@ from . import (
 MODULES = (
     preferences,
     properties,
+    origin,
     view_settings,
     session,
     overrides,
     connection,
     operators,
+    browser_operators,
     backend_operators,
     view_operators,
     resample_presets,

@@ -4,7 +4,7 @@
 """
 
 import bpy
-from bpy.props import BoolProperty, IntProperty
+from bpy.props import BoolProperty
 
 from . import results, session, several, tasks, timeline
 from .armature import check_armature, check_writable
@@ -282,112 +282,17 @@ class MOTION_VARIATIONS_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class _LineOperator:
-    """What the operators on a line of the list share."""
-
-    bl_options = {"UNDO"}
-
-    index: IntProperty(
-        name="Line", description="Line of the list, 0 is the source; -1 for the marked line", default=-1, min=-1
-    )
-
-    @classmethod
-    def poll(cls, context):
-        """Whether there is a list, and why not."""
-        reason = refusal(context)
-        if not reason and len(results.listed(results.armature_of(context))) < cls.least:
-            reason = "There are no variations of this action yet. Click Resample motion first."
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
-
-    def execute(self, context):
-        """Finds the line and does the verb."""
-        armature = results.armature_of(context)
-        lines = results.listed(armature)
-        try:
-            if self.index >= len(lines):
-                raise UserError(f"There is no line {self.index}; the list has lines 0 to {len(lines) - 1}.")
-            marked = results.row_index(armature, results.active_action(armature))
-            sentence = self.act(armature, lines[self.index] if self.index >= 0 else marked)
-        except UserError as error:
-            session.say(str(error), "VARIATIONS", is_error=True)
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        session.say(sentence, "VARIATIONS")
-        settle_panels()
-        return {"FINISHED"}
-
-
-class MOTION_VARIATIONS_OT_show(_LineOperator, bpy.types.Operator):
-    """Put the source, or a variation, on the armature. No action is changed"""
-
-    bl_idname = "motion_variations.show"
-    bl_label = "Show"
-    least = 1
-
-    def act(self, armature, line):
-        """Shows it."""
-        results.show(armature, line)
-        return ""
-
-
-class MOTION_VARIATIONS_OT_delete(_LineOperator, bpy.types.Operator):
-    """Delete the shown variation: its action is removed from the file, and the source is shown"""
-
-    bl_idname = "motion_variations.delete"
-    bl_label = "Delete"
-    least = 2
-
-    def act(self, armature, line):
-        """Deletes it."""
-        return f"'{results.delete(armature, line)}' was deleted."
-
-
-class MOTION_VARIATIONS_OT_accept(_LineOperator, bpy.types.Operator):
-    """Keep the shown variation as the armature's action: it leaves the list and is yours to edit"""
-
-    bl_idname = "motion_variations.accept"
-    bl_label = "Accept"
-    least = 2
-
-    def act(self, armature, line):
-        """Accepts it."""
-        return f"'{results.accept(armature, line).name}' is the armature's action now."
-
-
-class MOTION_VARIATIONS_OT_reject(_LineOperator, bpy.types.Operator):
-    """Delete every line of the list but the source: their actions are removed from the file, and the source is shown"""
-
-    bl_idname = "motion_variations.reject"
-    bl_label = "Reject All"
-    least = 2
-
-    def act(self, armature, line):
-        """Deletes all."""
-        lines = [line for line in results.listed(armature) if armature.motion_variations.rows[line].kind != "SOURCE"]
-        for line in reversed(lines):
-            results.delete(armature, line)
-        return f"{len(lines)} variations were deleted."
-
-
-JOB_CLASSES = (
+CLASSES = (
     MOTION_VARIATIONS_OT_encode,
     MOTION_VARIATIONS_OT_reconstruct,
     MOTION_VARIATIONS_OT_resample,
     MOTION_VARIATIONS_OT_cancel,
 )
-LINE_CLASSES = (
-    MOTION_VARIATIONS_OT_show,
-    MOTION_VARIATIONS_OT_delete,
-    MOTION_VARIATIONS_OT_accept,
-    MOTION_VARIATIONS_OT_reject,
-)
 
 
 def register():
     """Makes the operators known to Blender."""
-    for cls in (*JOB_CLASSES, *LINE_CLASSES):
+    for cls in CLASSES:
         bpy.utils.register_class(cls)
 
 
@@ -396,5 +301,5 @@ def unregister():
     tidy()
     if bpy.app.timers.is_registered(redraw_panels):
         bpy.app.timers.unregister(redraw_panels)
-    for cls in reversed((*JOB_CLASSES, *LINE_CLASSES)):
+    for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -2,6 +2,7 @@
 
 import bpy
 from bpy.props import (
+    BoolProperty,
     CollectionProperty,
     EnumProperty,
     FloatProperty,
@@ -17,6 +18,7 @@ KINDS = (
     ("SOURCE", "Source", "The action that the variations were made from"),
     ("RECONSTRUCTION", "Reconstruction", "The source as the model knows it"),
     ("VARIATION", "Variation", "A variation of the source"),
+    ("MIX", "Mix", "Something between two variations of the source"),
 )
 
 CARRIED = {"LIBRARY_OVERRIDABLE"}  # what an armature carries can be changed on a linked one with an override
@@ -26,15 +28,64 @@ class MotionVariationsSettings(ResampleSettings, bpy.types.PropertyGroup):
     """The panel's settings, kept with the scene."""
 
 
-class MotionVariationsRow(bpy.types.PropertyGroup):
-    """One line of an armature's list: the source, its reconstruction, or a variation."""
+def _action_name(row) -> str:
+    """A line is called what its action is called, whoever renames it."""
+    return row.action.name if row.action is not None else ""
 
+
+def _rename_action(row, name) -> None:
+    """Renaming a line renames its action. An empty name changes nothing, nor does one for a linked action."""
+    if row.action is not None and row.action.library is None and name.strip():
+        row.action.name = name
+
+
+def _is_listed_variation(results, action) -> bool:
+    """What can be mixed in: another variation of the source than the shown one."""
+    from . import results as lists
+
+    armature = results.id_data
+    shown, source = lists.active_action(armature), lists.source_action(armature)
+    return any(
+        lists.is_listed(row, source) and row.kind != "SOURCE" and row.action == action and action != shown
+        for row in results.rows
+    )
+
+
+class MotionVariationsRow(bpy.types.PropertyGroup):
+    """One line of an armature's list: the source, its reconstruction, a variation, or a mix of two."""
+
+    name: StringProperty(
+        name="Name",
+        description="The name of the line's action. Double-click to rename the action",
+        get=_action_name,
+        set=_rename_action,
+        override=CARRIED,
+    )
+    star: BoolProperty(
+        name="Star",
+        description="Mark this variation as one of the good ones. The list can show only these, and Reject All can "
+        "spare them",
+        default=False,
+        override=CARRIED,
+    )
+    settings: StringProperty(
+        name="Settings", description="What it was made with, for making it again", override=CARRIED
+    )
+    before: StringProperty(
+        name="Before", description="What was there before the first click, for Reject All", override=CARRIED
+    )
     kind: EnumProperty(name="Kind", items=KINDS, default="VARIATION", override=CARRIED)
     action: PointerProperty(
         name="Action", type=bpy.types.Action, description="The action of this line", override=CARRIED
     )
     source: PointerProperty(
         name="Source", type=bpy.types.Action, description="The action that it was made from", override=CARRIED
+    )
+    full: PointerProperty(
+        name="Full Strength",
+        type=bpy.types.Action,
+        description="The keys as they were made, while the action shows another amount of its change",
+        override=CARRIED,
     )
     slot: StringProperty(name="Slot", description="Identifier of the action's slot for this armature", override=CARRIED)
     seed: IntProperty(name="Seed", description="The seed that made this variation", override=CARRIED)
@@ -65,6 +116,7 @@ class MotionVariationsReport(bpy.types.PropertyGroup):
     action: PointerProperty(
         name="Action", type=bpy.types.Action, description="The action that was encoded", override=CARRIED
     )
+    digest: StringProperty(name="Digest", description="Of the source's keys as they were read", override=CARRIED)
     frames: IntProperty(name="Frames", description="Frames read", override=CARRIED)
     joints: IntProperty(
         name="Joints", description="Bones that the model sees; the others follow them", override=CARRIED
@@ -108,6 +160,29 @@ class MotionVariationsResults(bpy.types.PropertyGroup):
         default=0,
         min=0,
         update=_show_active,
+        override=CARRIED,
+    )
+    starred_only: BoolProperty(
+        name="Starred Only",
+        description="List only the source and the starred variations. The others are hidden, not deleted",
+        default=False,
+        override=CARRIED,
+    )
+    mix_with: PointerProperty(
+        name="Mix With",
+        type=bpy.types.Action,
+        poll=_is_listed_variation,
+        description="The variation of the same source that the shown one is mixed with",
+        override=CARRIED,
+    )
+    mix_factor: FloatProperty(
+        name="Factor",
+        description="How far the mix lies from the shown variation: at 0 it equals this one, at 1 the other one",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        step=5,
+        precision=2,
         override=CARRIED,
     )
     report: PointerProperty(type=MotionVariationsReport, override=CARRIED)

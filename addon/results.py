@@ -2,12 +2,8 @@
 
 import bpy
 
-from . import timeline
+from . import before, strength, timeline
 from .backend.errors import UserError
-
-MAX_NAME_BYTES = 63  # of an ID's name up to Blender 4.5
-VARIATION_SUFFIX = " var %02d"
-RECONSTRUCTION_SUFFIX = " reconstruction"
 
 _marking_only = False  # a line is being marked whose action shall not be shown
 
@@ -52,6 +48,17 @@ def source_action(armature):
     return action
 
 
+def row_with(action, context=None):
+    """The line of an action, the active armature's where several have it; None where none does."""
+    active = armature_of(context) if context is not None else None
+    for thing in (active, *bpy.data.objects):
+        if thing is not None and thing.type == "ARMATURE":
+            index = row_index(thing, action)
+            if index >= 0:
+                return thing.motion_variations.rows[index]
+    return None
+
+
 def is_listed(row, source) -> bool:
     """Whether a line belongs to a source's list; lines of deleted actions belong to none."""
     return row.action is not None and row.source is not None and row.source == source
@@ -73,19 +80,20 @@ def ensure_source_row(armature, source, slot: str) -> None:
     """Line 0 of a source's list; `slot` is the identifier of the source's slot for this armature."""
     drop_dead_rows(armature)
     if row_index(armature, source) < 0:
+        record = before.record(armature, bpy.context.scene, source, slot)
         row = armature.motion_variations.rows.add()
-        row.name, row.kind, row.action, row.source = source.name, "SOURCE", source, source
-        row.slot = slot
+        row.kind, row.action, row.source, row.slot, row.before = "SOURCE", source, source, slot, record
 
 
 def add_row(armature, source, action, kind: str, **facts):
     """A line for a new action, at the end."""
+    slot = armature.motion_variations.rows[row_index(armature, source)].slot
     row = armature.motion_variations.rows.add()
     action.use_fake_user = True  # only now: a file that was saved while it was written doesn't hold it
-    row.name, row.kind, row.action, row.source = action.name, kind, action, source
-    row.slot = armature.motion_variations.rows[row_index(armature, source)].slot
+    row.kind, row.action, row.source, row.slot = kind, action, source, slot
     for name, value in facts.items():
         setattr(row, name, value)
+    strength.begin(row)
     return row
 
 
@@ -131,31 +139,55 @@ def show_active(results) -> None:
         timeline.put_action(armature, row.action, row.slot, family)
 
 
+def line(armature, index: int):
+    """The line of a variation that something shall be done with.
+
+    Raises:
+        UserError: there is none, or it is the source's.
+    """
+    rows = armature.motion_variations.rows
+    if not 0 <= index < len(rows) or rows[index].action is None:
+        raise UserError(f"The list has no line {index} with an action. Choose a variation.")
+    if rows[index].kind == "SOURCE":
+        raise UserError("Line 0 is the source, which is never deleted or changed. Choose a variation.")
+    return rows[index]
+
+
 def delete(armature, index: int) -> str:
     """Deletes a line and its action; where it was shown, the source is shown again. Gives the action's name.
 
     Raises:
         UserError: the line is the source, or there is none.
     """
-    results = armature.motion_variations
-    if not 0 <= index < len(results.rows):
-        raise UserError(f"The list has no line {index}.")
-    row = results.rows[index]
-    if row.kind == "SOURCE":
-        raise UserError("Line 0 is the source, which is never deleted. Choose a variation.")
-    action, source, slot = row.action, row.source, row.slot
-    was_shown = action is not None and active_action(armature) == action
-    if action is not None:
-        timeline.replace_in_strips(armature, action, source, slot)
+    row, results = line(armature, index), armature.motion_variations
+    action, source, name = row.action, row.source, row.action.name
+    slot, was_shown = row.slot, active_action(armature) == action
+    timeline.replace_in_strips(armature, action, source, slot)
+    if action.library is None:
+        strength.drop_full(action)
     results.rows.remove(index)
     if was_shown or results.active_index >= index:
         shown = row_index(armature, source if was_shown else active_action(armature))
         if shown >= 0:
             show(armature, shown)
-    name = action.name if action is not None else "a deleted action"
-    if action is not None:
+    if action.library is None:
         bpy.data.actions.remove(action)
     return name
+
+
+def take_out(armature, index: int):
+    """A variation becomes an action of its own: it leaves the list, with all that it remembers. Gives the action.
+
+    Raises:
+        UserError: the line is the source, or there is none.
+    """
+    row, results = line(armature, index), armature.motion_variations
+    action, source = row.action, row.source
+    if action.library is None:
+        strength.end(action)
+    results.rows.remove(index)
+    mark(results, max(row_index(armature, source), 0))
+    return action
 
 
 def accept(armature, index: int):
@@ -164,33 +196,57 @@ def accept(armature, index: int):
     Raises:
         UserError: the line is the source, or there is none.
     """
-    results = armature.motion_variations
-    if not 0 <= index < len(results.rows) or results.rows[index].action is None:
-        raise UserError(f"The list has no line {index} that could be accepted. Choose a variation.")
-    if results.rows[index].kind == "SOURCE":
-        raise UserError("Line 0 is the source; there is nothing to accept. Choose a variation.")
+    line(armature, index)
     show(armature, index)
-    action, source = results.rows[index].action, results.rows[index].source
-    results.rows.remove(index)
-    mark(results, max(row_index(armature, source), 0))
-    return action
+    return take_out(armature, index)
 
 
-def new_name(source, suffix: str) -> str:
-    """An action's name made from the source's, short enough that Blender keeps the suffix whole."""
-    room = MAX_NAME_BYTES - len(suffix.encode())
-    return source.name.encode()[:room].decode("utf-8", "ignore") + suffix
+def accept_as_strip(armature, index: int):
+    """Makes a variation an NLA strip on a track of its own, over the muted source. Gives the action.
+
+    Raises:
+        UserError: the line is the source, or there is none.
+    """
+    row = line(armature, index)
+    show(armature, index)
+    timeline.push_strip(armature, row.source, row.action, row.slot)
+    return take_out(armature, index)
 
 
-def new_variation_name(source) -> str:
-    """`<source> var 01`, with the first number after those in the file."""
-    names = {action.name for action in bpy.data.actions}
-    number = 1
-    while new_name(source, VARIATION_SUFFIX % number) in names:
-        number += 1
-    return new_name(source, VARIATION_SUFFIX % number)
+def reject_all(armature, scene, keep_starred: bool = False) -> tuple[int, int]:
+    """Deletes the variations of the source, and with the last of them what the clicks left: all is as before the first.
+
+    Gives how many were deleted and how many were kept.
+    """
+    results = armature.motion_variations
+    source = source_action(armature)
+    lines = [index for index in listed(armature) if results.rows[index].kind != "SOURCE"]
+    doomed = [index for index in lines if not (keep_starred and results.rows[index].star)]
+    at = row_index(armature, source)
+    record = results.rows[at].before if at >= 0 else ""
+    changed = active_action(armature) != source
+    for index in reversed(doomed):
+        delete(armature, index)
+    if len(doomed) == len(lines) and row_index(armature, source) >= 0:
+        if changed and active_action(armature) != source:
+            show(armature, row_index(armature, source))
+        results.rows.remove(row_index(armature, source))
+        mark(results, min(before.marked_line(record), max(len(results.rows) - 1, 0)))
+        if changed:
+            before.restore_pose(armature, scene, source, record)
+    return len(doomed), len(lines) - len(doomed)
 
 
-def new_reconstruction_name(source) -> str:
-    """`<source> reconstruction`; Blender numbers further ones."""
-    return new_name(source, RECONSTRUCTION_SUFFIX)
+def rename(armature, index: int, name: str) -> str:
+    """Gives a line's action another name; gives the name that it has now.
+
+    Raises:
+        UserError: the line is the source, or there is none; its action is linked; the name is empty.
+    """
+    action = line(armature, index).action
+    if not name.strip():
+        raise UserError("The new name is empty. Give the variation a name.")
+    if action.library is not None:
+        raise UserError(f"'{action.name}' is linked from another file. Rename it there, or make it local first.")
+    action.name = name
+    return action.name

@@ -9,7 +9,7 @@ import contextlib
 import random
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import bpy
 import numpy as np
@@ -18,7 +18,9 @@ from . import connection, results, timeline
 from .backend.change import arrays_to_change
 from .backend.errors import UserError
 from .backend.motion import motion_to_arrays
+from .names import new_reconstruction_name, new_variation_name
 from .pythons import check_python as examine_python
+from .recipe import Choice, choice_to_text
 from .scope import Scope
 from .session import Progress
 from .settings import MAX_SEED
@@ -26,33 +28,6 @@ from .settings import MAX_SEED
 READ_UNTIL = 0.15  # of the progress bar
 ASK_UNTIL = 0.9
 FRAME_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The settings of one click on *Resample motion*; see `properties.ResampleSettings`.
-
-    Attributes:
-        scope: which bones and frames may change. falloff, pin_ease: frames, 0 for what keeps the motion smooth.
-        key_tolerance: degrees, for reduced keys.
-        new_seed: take another seed than the last one, and show it in the panel.
-    """
-
-    count: int
-    strength: float
-    level: str
-    seed: int
-    root_path: str
-    loop: str
-    keep_ends: bool
-    contacts: bool
-    scope: Scope
-    falloff: int
-    pin_ease: int
-    keys: str
-    new_seed: bool
-    show_first: bool
-    key_tolerance: float = 0.5
 
 
 class Target:
@@ -99,7 +74,7 @@ def reconstruct(target: Target, keys: str, key_tolerance: float = 0.5):
     reading = yield from _read(target)
     changes = []
     head = yield from _ask("reconstruct", reading, ASK_UNTIL, changes)
-    written = yield from _write(reading, changes, keys, key_tolerance, None, results.new_reconstruction_name)
+    written = yield from _write(reading, changes, keys, key_tolerance, None, new_reconstruction_name)
     _keep_report(target, reading, head)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
@@ -133,14 +108,14 @@ def resample(target: Target, choice: Choice):
     yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
     tolerance, scope = choice.key_tolerance, choice.scope
     rest = scope.bones is None  # bones that weren't chosen keep their keys
-    names = results.new_variation_name
+    names = new_variation_name
     written = yield from _write(reading, changes, choice.keys, tolerance, scope.limits, names, rest)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
     first_line = len(armature.motion_variations.rows)
     for one, (head, _) in zip(written, changes, strict=True):
         facts = {"seed": head["seed"], "change_deg": head["change_deg"]}
-        facts |= {"strength": choice.strength, "level": choice.level}
+        facts |= {"strength": choice.strength, "level": choice.level, "settings": choice_to_text(choice)}
         results.add_row(armature, source, one.action, "VARIATION", **facts)
     if choice.new_seed:
         target.scene.motion_variations.seed = first_seed
@@ -264,7 +239,7 @@ def _keep_report(target, reading, head):
     """Keeps with the armature what the backend said of the motion."""
     report = target.armature.motion_variations.report
     errors = head["reconstruction"]
-    report.action = target.source
+    report.action, report.digest = target.source, timeline.digest(target.source, reading.slot)
     report.frames, report.joints, report.bones = head["frames"], head["joints"], len(reading.bones)
     report.fps, report.height_m = reading.fps, head["height_m"]
     report.rotation_deg = errors["rotation_world_deg"]

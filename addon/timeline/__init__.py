@@ -9,6 +9,10 @@ The only package that touches F-curves, slots and `frame_set`, and the only one 
     evaluation  whether keys say all, and Blender's own poses where they don't
     reading     both -> Reading
     writing     a change -> a copy of the source action that does it
+    copying     keys read whole, told apart, copied bit for bit
+    blending    an action's keys as part of the way from one action to another
+    mixing      keys of one action also where another has them
+    strips      an action as an NLA strip in place of another
 """
 
 from .actions import (  # noqa: F401
@@ -25,6 +29,7 @@ from .actions import (  # noqa: F401
     restore,
     slot_identifier,
 )
+from .blending import blend_keys, plan_blend  # noqa: F401
 from .clips import (  # noqa: F401
     Clip,
     check_clip,
@@ -33,5 +38,8 @@ from .clips import (  # noqa: F401
     put_action,
     replace_in_strips,
 )
+from .copying import copy_keys, digest, digest_of, read_curves  # noqa: F401
+from .mixing import add_key_times  # noqa: F401
 from .reading import Reading, read, read_steps  # noqa: F401
+from .strips import push_strip  # noqa: F401
 from .writing import Written, write_steps, write_variation  # noqa: F401

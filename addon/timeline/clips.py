@@ -117,14 +117,26 @@ def put_action(armature, action, slot, family) -> None:
     if found is None:
         assign_action(armature, action, slot or None)
     else:
-        _set_strip(armature, *found, action, slot)
+        set_strip(armature, *found, action, slot)
 
 
 def replace_in_strips(armature, action, source, slot) -> None:
     """Gives strips that play an action, which is about to be deleted, their source again."""
     for track, strip in _strips(armature):
         if strip.action == action:
-            _set_strip(armature, track, strip, source, slot)
+            set_strip(armature, track, strip, source, slot)
+
+
+def clip_strip(armature, action):
+    """The track and strip that play an action.
+
+    Raises:
+        MotionError: none does.
+    """
+    found = _strip_of(armature, [action])
+    if found is None:
+        raise MotionError(f"No strip of '{armature.name}' plays '{action.name}' any more. Show the variation again.")
+    return found
 
 
 def _strip_of(armature, family):
@@ -137,7 +149,7 @@ def _strip_of(armature, family):
     return next((one for one in strips if one[1].action in family), None)
 
 
-def _set_strip(armature, track, strip, action, slot) -> None:
+def set_strip(armature, track, strip, action, slot) -> None:
     """Another action in a strip; its frames, time and blending stay."""
     _check_strip(armature, track, strip)
     strip.action = action

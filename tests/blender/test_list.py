@@ -77,16 +77,13 @@ def test_delete_removes_the_action_and_shows_the_source(operators):
 
 def test_reject_leaves_everything_as_before(operators, scene):
     """After Reject All nothing is left of a click but the seed, bit for bit."""
-    armature = walker()
+    walker()
     scene.frame_set(7)
     before = contents()
     operators.resample(count=3, seed=2)
+    operators.scale(amount=0.5)
     operators.reject()
-    after = contents()
-    rows = after["objects"][armature.name][3]
-    assert rows == [("SOURCE", "walk", 0)]
-    after["objects"][armature.name] = (*after["objects"][armature.name][:3], [], *after["objects"][armature.name][4:])
-    assert after == before
+    assert contents() == before
 
 
 def test_accept_makes_a_variation_an_action_of_its_own(operators):
