@@ -3,6 +3,7 @@
 from . import (
     backend_operators,
     browser_operators,
+    browser_panel,
     connection,
     ghosts,
     menus,
@@ -37,6 +38,7 @@ MODULES = (
     pose_cache,
     ghosts,
     panels,
+    browser_panel,
     view_panels,
     menus,
     shortcuts,

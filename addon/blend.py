@@ -16,14 +16,14 @@ LARGE_STEP = np.pi / 2  # of an Euler angle from one key to the next: worth look
 
 
 def blend(mode: str, start, end, amount: float, change=None) -> np.ndarray:
-    """Values `amount` of the way from `start` to `end`: 0 is exactly the start, 1 the end, 2 twice as far.
+    """Values `amount` of the way from `start` to `end`: 0 and 1 are exactly these two, 2 is twice as far.
 
     Args:
         mode: a rotation mode of Blender's, or LINEAR_MODE.
         change: `rotation_change(mode, start, end)` where it is known.
     """
-    if amount == 0.0:
-        return np.array(start)
+    if amount in (0.0, 1.0):
+        return np.array(end if amount else start)
     if mode == LINEAR_MODE:
         return start + amount * (end - start)
     change = rotation_change(mode, start, end) if change is None else change

@@ -3,12 +3,15 @@
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from . import mix, results, session, strength
+from . import mix, results, session, strength, tasks
 from .armature import check_armature, check_writable
 from .backend.errors import UserError
-from .operators import settle_panels
+from .operators import JobOperator, settle_panels
 from .origin import MAX_AMOUNT
+from .recipe import text_to_choice
+from .settings import LEVELS
 
+MADE_ANEW = ("strength", "level")  # what Regenerate may change
 PLACES = (
     ("ACTION", "As action", "It becomes the armature's active action"),
     (
@@ -41,6 +44,20 @@ def refusal(context, least: int) -> str:
     return ""
 
 
+def list_line(armature, index: int) -> int:
+    """The row of a line of the shown source's list; of the shown line for -1.
+
+    Raises:
+        UserError: the list is shorter.
+    """
+    lines = results.listed(armature)
+    if index >= len(lines):
+        raise UserError(f"There is no line {index}; the list has lines 0 to {len(lines) - 1}.")
+    if index >= 0:
+        return lines[index]
+    return results.row_index(armature, results.active_action(armature))
+
+
 class LineOperator:
     """What the operators on a line of the list share. A subclass has `least` and `act(context, armature, line)`."""
 
@@ -67,7 +84,7 @@ class LineOperator:
         """Finds the line and does the verb."""
         armature = results.armature_of(context)
         try:
-            sentence = self.act(context, armature, self.row(armature, self.index))
+            sentence = self.act(context, armature, list_line(armature, self.index))
         except UserError as error:
             session.say(str(error), "VARIATIONS", is_error=True)
             self.report({"ERROR"}, str(error))
@@ -75,15 +92,6 @@ class LineOperator:
         session.say(sentence, "VARIATIONS")
         settle_panels()
         return {"FINISHED"}
-
-    def row(self, armature, index: int) -> int:
-        """The row of a line of the shown source's list; of the shown line for -1."""
-        lines = results.listed(armature)
-        if index >= len(lines):
-            raise UserError(f"There is no line {index}; the list has lines 0 to {len(lines) - 1}.")
-        if index >= 0:
-            return lines[index]
-        return results.row_index(armature, results.active_action(armature))
 
 
 class MOTION_VARIATIONS_OT_show(LineOperator, bpy.types.Operator):
@@ -124,7 +132,7 @@ class MOTION_VARIATIONS_OT_rename(LineOperator, bpy.types.Operator):
         """Asks for the name."""
         armature = results.armature_of(context)
         try:
-            self.name = results.line(armature, self.row(armature, self.index)).action.name
+            self.name = results.line(armature, list_line(armature, self.index)).action.name
         except UserError as error:
             self.report({"WARNING"}, str(error))
             return {"CANCELLED"}
@@ -177,6 +185,58 @@ class MOTION_VARIATIONS_OT_keep_edits(LineOperator, bpy.types.Operator):
         return f"The edits of '{row.action.name}' are kept; the slider scales them along."
 
 
+class MOTION_VARIATIONS_OT_regenerate(JobOperator, bpy.types.Operator):
+    """Make the shown variation again, from its own seed and settings, with the panel's strength and level. It is added
+    to the list; the shown one stays"""
+
+    bl_idname = "motion_variations.regenerate"
+    bl_label = "Regenerate"
+    place = "VARIATIONS"
+
+    index: IntProperty(
+        name="Line", description="Line of the list; -1 for the shown one", default=-1, min=-1, options={"SKIP_SAVE"}
+    )
+    strength: FloatProperty(
+        name="Strength",
+        description="How far the new variation goes from the source; the panel's where it isn't given",
+        default=1.0,
+        min=0.0,
+        max=3.0,
+        soft_max=2.0,
+        options={"SKIP_SAVE"},
+    )
+    level: EnumProperty(
+        name="Level",
+        description="What changes; the panel's where it isn't given",
+        items=LEVELS,
+        default="PHRASES",
+        options={"SKIP_SAVE"},
+    )
+
+    @classmethod
+    def poll(cls, context):
+        """Whether there is a variation, and why not."""
+        reason = refusal(context, 2)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def invoke(self, context, event):
+        """The shown line is the active armature's."""
+        self.all_selected = False
+        return super().invoke(context, event)
+
+    def part(self, context):
+        """The job, as a function of its target."""
+        panel = context.scene.motion_variations
+        armature = results.armature_of(context)
+        row = results.line(armature, list_line(armature, self.index))
+        given = {name: getattr(self if self.properties.is_property_set(name) else panel, name) for name in MADE_ANEW}
+        changes = {"count": 1, "seed": row.seed, "new_seed": False, "show_first": True}
+        choice = text_to_choice(row.settings, **changes, **given)
+        return lambda target: tasks.resample(target, choice)
+
+
 class MOTION_VARIATIONS_OT_mix(LineOperator, bpy.types.Operator):
     """Add a mix of the shown variation and another one of the same source, as a new action. Both stay as they are"""
 
@@ -203,7 +263,7 @@ class MOTION_VARIATIONS_OT_mix(LineOperator, bpy.types.Operator):
         """Mixes them."""
         panel = armature.motion_variations
         if self.other >= 0:
-            other = self.row(armature, self.other)
+            other = list_line(armature, self.other)
         elif panel.mix_with is None:
             raise UserError("No other variation is chosen. Choose one beside Mix.")
         else:
@@ -266,6 +326,16 @@ class MOTION_VARIATIONS_OT_reject(LineOperator, bpy.types.Operator):
         name="Keep Starred", description="The starred variations stay in the list", default=False, options={"SKIP_SAVE"}
     )
 
+    @classmethod
+    def description(cls, context, properties):
+        """What will change."""
+        if properties.keep_starred:
+            return "Delete the variations of this source that have no star: their actions are removed from the file"
+        return (
+            "Delete all variations of this source: their actions are removed from the file, and action, slot, pose and "
+            "list are as before the first"
+        )
+
     def act(self, context, armature, line):
         """Deletes all."""
         deleted, kept = results.reject_all(armature, context.scene, self.keep_starred)
@@ -279,6 +349,7 @@ CLASSES = (
     MOTION_VARIATIONS_OT_rename,
     MOTION_VARIATIONS_OT_scale,
     MOTION_VARIATIONS_OT_keep_edits,
+    MOTION_VARIATIONS_OT_regenerate,
     MOTION_VARIATIONS_OT_mix,
     MOTION_VARIATIONS_OT_accept,
     MOTION_VARIATIONS_OT_delete,

@@ -5,6 +5,7 @@ import bpy
 from . import connection, results, session, timeline
 from .operators import armature_refusal
 from .preferences import preferences
+from .report import outdated_reason
 
 CATEGORY = "Variations"
 CHARACTER_PX = 7.2  # mean width of a character at interface scale 1
@@ -125,17 +126,18 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
             self.draw_report(layout, context, armature)
 
     def draw_report(self, layout, context, armature):
-        """What *Encode* found out, if it was this source."""
+        """What *Encode* found out, if it was this source; and whether that has changed since."""
         report = armature.motion_variations.report
         if report.action is None or report.action != results.source_action(armature):
             return
+        outdated = outdated_reason(armature, context.scene)
+        if outdated:
+            draw_sentence(layout, outdated, context.region.width, is_error=True)
         box = layout.box().column(align=True)
+        box.active = not outdated
         fact(box, "Read", f"{report.frames} frames at {report.fps:.5g} fps")
         fact(box, "Joints", f"{report.joints} of {report.bones} bones")
         fact(box, "Model error", f"{report.rotation_deg:.1f}\u00b0, {report.joint_cm:.1f} cm")
-        if report.bones != len(armature.data.bones):
-            sentence = f"The armature has {len(armature.data.bones)} bones now. Click Encode to read it again."
-            draw_sentence(box, sentence, context.region.width)
 
 
 class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
@@ -190,81 +192,12 @@ class MOTION_VARIATIONS_PT_options(_Panel, bpy.types.Panel):
         layout.prop(settings, "bones")
 
 
-class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):
-    """The source and what was made from it; the lines of other sources are left out."""
-
-    bl_idname = "MOTION_VARIATIONS_UL_rows"
-
-    def draw_item(self, context, layout, data, item, icon, active_data, active_property, index=0, flt_flag=0):
-        """A line: name, and for a variation strength and change."""
-        armature = data.id_data
-        shown = item.action is not None and item.action == results.active_action(armature)
-        row = layout.row(align=True)
-        row.label(text="", icon="HIDE_OFF" if shown else "BLANK1")
-        if item.action is None:
-            row.label(text="Deleted action")
-            return
-        if item.kind == "SOURCE":
-            row.label(text=item.action.name, icon="ACTION", translate=False)
-            return
-        symbol = "MOD_NOISE" if item.kind == "VARIATION" else "MOD_MIRROR"
-        row.prop(item.action, "name", text="", emboss=False, icon=symbol)
-        side = row.row()
-        side.alignment = "RIGHT"
-        side.active = shown
-        side.label(text=f"{item.change_deg:.1f}\u00b0", translate=False)
-
-    def filter_items(self, context, data, property):
-        """Only the lines of the source that is being varied, in their order."""
-        source = results.source_action(data.id_data)
-        name = self.filter_name.lower()
-        flags = [
-            self.bitflag_filter_item
-            if results.is_listed(row, source) and (row.kind == "SOURCE" or name in row.action.name.lower())
-            else 0
-            for row in getattr(data, property)
-        ]
-        return flags, []
-
-
-class MOTION_VARIATIONS_PT_variations(_Panel, bpy.types.Panel):
-    """Source and variations: look at one after the other, keep what is good."""
-
-    bl_label = "Variations"
-    bl_idname = "MOTION_VARIATIONS_PT_variations"
-
-    def draw(self, context):
-        """The list and what can be done with its lines."""
-        layout = self.layout
-        armature = results.armature_of(context)
-        if armature is None or not results.listed(armature):
-            layout.label(text="No variations of this action yet")
-            draw_outcome(layout, context, "VARIATIONS")
-            return
-        data = armature.motion_variations
-        row = layout.row()
-        row.template_list("MOTION_VARIATIONS_UL_rows", "", data, "rows", data, "active_index", rows=4)
-        column = row.column(align=True)
-        column.operator("motion_variations.show", text="", icon="LOOP_BACK").index = 0
-        column.separator()
-        column.operator("motion_variations.delete", text="", icon="TRASH")
-        column.operator("motion_variations.reject", text="", icon="X")
-        line = results.shown_row(armature)
-        text = "The source, as it was"
-        if line is not None and line.kind == "VARIATION":
-            text = f"Strength {line.strength:.2f}, {line.level.lower()}, seed {line.seed}"
-        elif line is not None and line.kind == "RECONSTRUCTION":
-            text = "The source as the model knows it"
-        layout.label(text=text, translate=False)
-        layout.operator("motion_variations.accept", icon="CHECKMARK")
-        draw_outcome(layout, context, "VARIATIONS")
-
-
 class MOTION_VARIATIONS_PT_backend(_Panel, bpy.types.Panel):
     """The process that computes."""
 
     bl_label = "Backend"
     bl_idname = "MOTION_VARIATIONS_PT_backend"
+    bl_order = 1  # below those of modules that register later
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):
@@ -293,11 +226,9 @@ class MOTION_VARIATIONS_PT_backend(_Panel, bpy.types.Panel):
 
 
 CLASSES = (
-    MOTION_VARIATIONS_UL_rows,
     MOTION_VARIATIONS_PT_motion,
     MOTION_VARIATIONS_PT_resample,
     MOTION_VARIATIONS_PT_options,
-    MOTION_VARIATIONS_PT_variations,
     MOTION_VARIATIONS_PT_backend,
 )
 

@@ -117,6 +117,10 @@ class MotionVariationsReport(bpy.types.PropertyGroup):
         name="Action", type=bpy.types.Action, description="The action that was encoded", override=CARRIED
     )
     digest: StringProperty(name="Digest", description="Of the source's keys as they were read", override=CARRIED)
+    slot: StringProperty(name="Slot", description="Identifier of the source's slot that was read", override=CARRIED)
+    scene_fps: FloatProperty(
+        name="Scene Rate", description="The scene's frame rate when the source was read", override=CARRIED
+    )
     frames: IntProperty(name="Frames", description="Frames read", override=CARRIED)
     joints: IntProperty(
         name="Joints", description="Bones that the model sees; the others follow them", override=CARRIED

@@ -70,6 +70,16 @@ def listed(armature) -> list[int]:
     return [index for index, row in enumerate(armature.motion_variations.rows) if is_listed(row, source)]
 
 
+def visible(armature) -> list[int]:
+    """The lines that the panel's list really shows: without a star they can be hidden."""
+    results = armature.motion_variations
+    return [
+        index
+        for index in listed(armature)
+        if not results.starred_only or results.rows[index].star or results.rows[index].kind == "SOURCE"
+    ]
+
+
 def shown_row(armature):
     """The line that is shown, or None."""
     index = row_index(armature, active_action(armature))
@@ -171,8 +181,19 @@ def delete(armature, index: int) -> str:
         if shown >= 0:
             show(armature, shown)
     if action.library is None:
+        _show_sources_elsewhere(armature, action)
         bpy.data.actions.remove(action)
     return name
+
+
+def _show_sources_elsewhere(armature, action) -> None:
+    """Other armatures that show the action, duplicates of this one, get their source back before it is deleted."""
+    for other in bpy.data.objects:
+        if other.type == "ARMATURE" and other != armature and active_action(other) == action:
+            row = shown_row(other)
+            source = row_index(other, row.source) if row is not None else -1
+            if source >= 0:
+                show(other, source)
 
 
 def take_out(armature, index: int):

@@ -57,6 +57,25 @@ def looks_edited(row) -> bool:
     return bool(digest) and recent_digest(row.action, row.slot) != digest
 
 
+def is_cut_off(row) -> bool:
+    """Whether the way back is lost: the action shows part of its change, and its hidden keys were deleted."""
+    return row.action.motion_variations.applied != 1.0 and full_of(row.action) is None
+
+
+def problem(row) -> str:
+    """Why another amount isn't possible at once, and what the user can do; for an edited line, or one cut off."""
+    name, full = row.action.name, full_of(row.action)
+    if full is None and is_cut_off(row):
+        return (
+            f"The keys of '{name}' as they were made are gone: the hidden action '{HIDDEN}{name}' was deleted. Click "
+            "Keep Edits to scale it as it is now."
+        )
+    choice = "Click Keep Edits to scale it as it is now"
+    if full is not None:
+        choice += ", or Overwrite to go back to what was made"
+    return f"'{name}' was edited by hand; another amount would overwrite the edits. {choice}."
+
+
 def recent_digest(action, slot: str) -> str:
     """The digest of an action's keys as it was within the last half second."""
     now, key = time.monotonic(), action.session_uid
@@ -79,7 +98,7 @@ def set_amount(row, amount: float, overwrite: bool = False) -> None:
     full, curves = full_of(action), timeline.read_curves(action, row.slot)
     if _differ(action, curves):
         if not overwrite:
-            raise UserError(_edited_sentence(action, full))
+            raise UserError(problem(row))
         if full is None:
             raise UserError(
                 f"'{action.name}' was edited by hand, and what was made is not kept beside it. Click Keep Edits to "
@@ -89,6 +108,8 @@ def set_amount(row, amount: float, overwrite: bool = False) -> None:
     if full is None:
         if amount == action.motion_variations.applied:
             return
+        if is_cut_off(row):
+            raise UserError(problem(row))
         full = _hidden_copy(action)
     row.full = full
     if amount == 1.0:
@@ -201,14 +222,6 @@ def _scalable_action(row):
             "itself is whole."
         )
     return action
-
-
-def _edited_sentence(action, full) -> str:
-    """What the user can do about hand edits."""
-    choice = "Click Keep Edits to scale it as it is now"
-    if full is not None:
-        choice += ", or Overwrite to go back to what was made"
-    return f"'{action.name}' was edited by hand; another amount would overwrite the edits. {choice}."
 
 
 def _hidden_copy(action):

@@ -21,6 +21,7 @@ from .backend.motion import motion_to_arrays
 from .names import new_reconstruction_name, new_variation_name
 from .pythons import check_python as examine_python
 from .recipe import Choice, choice_to_text
+from .report import keep_report
 from .scope import Scope
 from .session import Progress
 from .settings import MAX_SEED
@@ -61,7 +62,7 @@ def encode(target: Target):
     reading = yield from _read(target)
     head = yield from _ask("encode", reading, 1.0)
     yield Progress(1.0, "Keeping what was found", exclusive=True, ready=True)
-    report = _keep_report(target, reading, head)
+    report = keep_report(target.armature, target.source, target.scene, reading, head)
     sentence = (
         f"Encoded {report.frames} frames. The model knows this motion to {report.rotation_deg:.1f}\u00b0 and "
         f"{report.joint_cm:.1f} cm."
@@ -75,7 +76,7 @@ def reconstruct(target: Target, keys: str, key_tolerance: float = 0.5):
     changes = []
     head = yield from _ask("reconstruct", reading, ASK_UNTIL, changes)
     written = yield from _write(reading, changes, keys, key_tolerance, None, new_reconstruction_name)
-    _keep_report(target, reading, head)
+    keep_report(target.armature, target.source, target.scene, reading, head)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
     action = written[0].action
@@ -233,19 +234,6 @@ def _sentences(first: str, reading, written=()) -> str:
     notes = dict.fromkeys((*reading.notes, *(note for one in written for note in one.notes)))
     reduced = [one.reduced for one in written if one.reduced is not None and one.reduced.before]
     return " ".join((first, *([timeline.reduction_sentence(reduced)] if reduced else []), *notes))
-
-
-def _keep_report(target, reading, head):
-    """Keeps with the armature what the backend said of the motion."""
-    report = target.armature.motion_variations.report
-    errors = head["reconstruction"]
-    report.action, report.digest = target.source, timeline.digest(target.source, reading.slot)
-    report.frames, report.joints, report.bones = head["frames"], head["joints"], len(reading.bones)
-    report.fps, report.height_m = reading.fps, head["height_m"]
-    report.rotation_deg = errors["rotation_world_deg"]
-    report.joint_heights = errors["joint_heights"]
-    report.joint_cm = 100 * errors["joint_heights"] * head["height_m"]
-    return report
 
 
 def _scope_arrays(reading, scope: Scope) -> dict[str, np.ndarray]:

@@ -105,7 +105,7 @@ class MOTION_VARIATIONS_OT_flip(bpy.types.Operator):
     def execute(self, context):
         """Shows it; from an action that isn't listed the way leads to the first line."""
         armature = results.armature_of(context)
-        lines = results.listed(armature)
+        lines = results.visible(armature)
         shown = results.row_index(armature, results.active_action(armature))
         place = lines.index(shown) + self.offset if shown in lines else 0
         try:

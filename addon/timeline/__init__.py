@@ -12,7 +12,7 @@ The only package that touches F-curves, slots and `frame_set`, and the only one 
     copying     keys read whole, told apart, copied bit for bit
     blending    an action's keys as part of the way from one action to another
     mixing      keys of one action also where another has them
-    strips      an action as an NLA strip in place of another
+    tracks      an action as an NLA strip in place of another
 """
 
 from .actions import (  # noqa: F401
@@ -41,5 +41,5 @@ from .clips import (  # noqa: F401
 from .copying import copy_keys, digest, digest_of, read_curves  # noqa: F401
 from .mixing import add_key_times  # noqa: F401
 from .reading import Reading, read, read_steps  # noqa: F401
-from .strips import push_strip  # noqa: F401
+from .tracks import push_strip  # noqa: F401
 from .writing import Written, write_steps, write_variation  # noqa: F401

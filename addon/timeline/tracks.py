@@ -61,7 +61,6 @@ def _split(armature, source, action, slot: str):
         setattr(strip, name, getattr(old, name))
     for name in ("frame_start", "frame_end"):  # each of the others may have moved them
         setattr(strip, name, getattr(old, name))
-    _set_influence(strip, old.influence)
     set_strip(armature, track, old, source, slot)
     _mute(track, old)
     return strip
@@ -76,10 +75,10 @@ def _mute(track, strip) -> None:
 
 
 def _set_influence(strip, influence: float) -> None:
-    """How much a strip counts where other than fully; Blender sees to it unless it is told that it is animated."""
+    """How much a strip counts, where not fully; Blender reads that from a curve alone."""
     if influence != 1.0:
         strip.use_animated_influence = True
-        strip.influence = influence
+        strip.fcurves.find("influence").keyframe_points.insert(strip.frame_start, influence)
 
 
 def _new_strip(armature, action, slot: str, below=None):
