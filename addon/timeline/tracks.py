@@ -28,11 +28,13 @@ def push_strip(armature, source, action, slot: str):
         raise MotionError(f"'{armature.name}' has an NLA strip in tweak mode. Leave it (Tab in the NLA editor) first.")
     if data.action is None:
         return _split(armature, source, action, slot)
+    alone = not _plays_strips(data)  # Blender then doesn't blend the active action, whatever is set
     how = data.action_blend_type, data.action_extrapolation, data.action_influence
     mute_action(armature, source, slot)
     strip = _new_strip(armature, action, slot)
-    strip.blend_type, strip.extrapolation = how[:2]
-    _set_influence(strip, how[2])
+    if not alone:
+        strip.blend_type, strip.extrapolation = how[:2]
+        _set_influence(strip, how[2])
     data.action = None
     return strip
 
@@ -64,6 +66,12 @@ def _split(armature, source, action, slot: str):
     set_strip(armature, track, old, source, slot)
     _mute(track, old)
     return strip
+
+
+def _plays_strips(data) -> bool:
+    """Whether some strip has a say."""
+    heard = [track for track in data.nla_tracks if not track.mute]
+    return data.use_nla and any(not strip.mute for track in heard for strip in track.strips)
 
 
 def _mute(track, strip) -> None:

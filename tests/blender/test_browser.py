@@ -201,17 +201,18 @@ def test_a_mix_needs_two_of_one_list(operators):
     assert armature.motion_variations.rows[3].kind == "MIX"
 
 
-@pytest.mark.parametrize("influence", [1.0, 0.4])
-def test_accepted_as_a_strip_it_plays_the_same(operators, scene, influence):
-    """Inside and outside its frames; the source lies muted below it; nothing else of the file is touched."""
+@pytest.mark.parametrize("below", ["muted", "playing"])
+def test_accepted_as_a_strip_it_plays_the_same(operators, scene, below):
+    """Inside and outside its frames, blended with what plays below it; the source lies muted under it."""
     import bpy
 
     armature = walker()
     source = armature.animation_data.action
     other = armature.animation_data.nla_tracks.new()
     other.name = "mine"
-    other.mute = True
-    armature.animation_data.action_influence = influence
+    other.mute = below == "muted"
+    other.strips.new("mine", 60, source.copy())
+    armature.animation_data.action_influence = 0.4
     operators.resample(count=2, seed=1)
     operators.show(index=2)
     variation, slot = armature.animation_data.action, module("timeline").slot_identifier(armature)
@@ -224,7 +225,7 @@ def test_accepted_as_a_strip_it_plays_the_same(operators, scene, influence):
     data = armature.animation_data
     assert data.action is None
     assert [(track.name, track.mute) for track in data.nla_tracks] == [
-        ("mine", True), ("walk", True), ("walk var 02", False),
+        ("mine", below == "muted"), ("walk", True), ("walk var 02", False),
     ]  # fmt: skip
     strip = data.nla_tracks[2].strips[0]
     assert strip.action == variation and (strip.frame_start, strip.frame_end) == (1, 48)
@@ -235,7 +236,7 @@ def test_accepted_as_a_strip_it_plays_the_same(operators, scene, influence):
         assert np.abs(pose_at(armature, frame) - wanted).max() < 1e-6
     assert keys_of(source) == keys
     assert [row.name for row in armature.motion_variations.rows] == ["walk", "walk var 01"]
-    assert sorted(bpy.data.actions.keys()) == ["walk", "walk var 01", "walk var 02"]
+    assert sorted(bpy.data.actions.keys()) == ["walk", "walk var 01", "walk var 02", "walk.001"]
 
 
 def test_accepted_as_a_strip_it_mutes_the_sources_strip(operators):
