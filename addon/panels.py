@@ -67,7 +67,7 @@ def draw_others(layout, context) -> None:
     if len(armatures) < 2:
         return
     column = layout.box().column(align=True)
-    column.label(text=f"A click does all {len(armatures)} selected armatures")
+    column.label(text=f"A click does {len(armatures)} selected armatures:")
     for armature in armatures[:MAX_ARMATURES]:
         reason = armature_refusal(armature)
         if reason:
