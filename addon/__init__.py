@@ -17,12 +17,14 @@ from . import (
     resample_presets,
     session,
     shortcuts,
+    translations,
     view_operators,
     view_panels,
     view_settings,
 )
 
 MODULES = (
+    translations,
     preferences,
     properties,
     origin,

@@ -12,6 +12,7 @@ from .backend.errors import Cancelled, UserError
 from .redo import draw_record, is_repeated, repeat_as_click, unremembered
 from .scope import FIELDS, scope_of
 from .settings import ResampleSettings
+from .translations import translated
 
 TICK_S = 0.05  # between two looks of a running job; a cancellation is seen within one
 REDRAW_AFTER_S = 0.4
@@ -99,7 +100,7 @@ class JobOperator:
         if session.job is None and any(not armature_refusal(one) for one in results.armatures_of(context)):
             reason = ""  # a selected armature can be done; those that can't are named
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(translated(reason))
         return not reason
 
     def steps(self, context):
@@ -146,7 +147,7 @@ class JobOperator:
         """It ends here, with a sentence for the panel and for the report."""
         if session.job is None:
             session.say(str(error), self.place, is_error=isinstance(error, UserError))
-        self.report({"ERROR"}, str(error))
+        self.report({"ERROR"}, translated(str(error)))
         return {"CANCELLED"}
 
     def modal(self, context, event):
@@ -163,11 +164,11 @@ class JobOperator:
         except (Cancelled, UserError) as error:
             tidy()
             # The panel has the sentence; an error report would also open a popup over it.
-            self.report({"INFO"} if isinstance(error, Cancelled) else {"WARNING"}, str(error))
+            self.report({"INFO"} if isinstance(error, Cancelled) else {"WARNING"}, translated(str(error)))
             return {"CANCELLED"}
         if result is not None:
             tidy()
-            self.report({"INFO"}, result)
+            self.report({"INFO"}, translated(result))
             return {"FINISHED"}
         self.show_progress()
         return {"RUNNING_MODAL"} if event.type == "ESC" else {"PASS_THROUGH"}
@@ -185,7 +186,7 @@ class JobOperator:
         if shown != self.shown:
             self.shown = shown
             redraw_panels()
-            show_status(f"{self.bl_label}: {shown[0]} %   {progress.text}   (Esc cancels)")
+            show_status(translated(f"{self.bl_label}: {shown[0]} %   {progress.text}   (Esc cancels)"))
 
 
 class MOTION_VARIATIONS_OT_encode(JobOperator, bpy.types.Operator):

@@ -6,6 +6,7 @@ from . import connection, results, session, timeline
 from .operators import armature_refusal
 from .preferences import preferences
 from .report import outdated_reason
+from .translations import translated
 
 CATEGORY = "Variations"
 CHARACTER_PX = 7.2  # mean width of a character at interface scale 1
@@ -35,7 +36,7 @@ def draw_sentence(layout, sentence: str, width_px: float, is_error: bool = False
     """A sentence over several lines, in red where it is an error."""
     column = layout.column(align=True)
     column.alert = is_error
-    for number, line in enumerate(wrap(sentence, width_px)):
+    for number, line in enumerate(wrap(translated(sentence), width_px)):
         column.label(text=line, translate=False, icon=("ERROR" if is_error else icon) if number == 0 else "BLANK1")
 
 
@@ -49,8 +50,8 @@ def draw_outcome(layout, context, place: str) -> None:
         return
     progress = session.job.progress
     column = layout.column(align=True)
-    column.progress(factor=progress.fraction, text=f"{session.job.title}: {100 * progress.fraction:.0f} %")
-    column.label(text=progress.text, translate=False)
+    column.progress(factor=progress.fraction, text=f"{translated(session.job.title)}: {100 * progress.fraction:.0f} %")
+    column.label(text=translated(progress.text), translate=False)
     layout.operator("motion_variations.cancel", icon="X")
 
 
@@ -58,7 +59,7 @@ def fact(layout, name: str, value: str) -> None:
     """A line with a name and a value, in two columns as properties have them."""
     split = layout.split(factor=0.4)
     split.label(text=name)
-    split.label(text=value, translate=False)
+    split.label(text=translated(value), translate=False)
 
 
 def draw_others(layout, context) -> None:
