@@ -210,8 +210,9 @@ class MOTION_VARIATIONS_OT_reconstruct(JobOperator, bpy.types.Operator):
 
     def part(self, context):
         """The job of one armature, as a function of its target."""
-        keys = context.scene.motion_variations.keys
-        return lambda target: tasks.reconstruct(target, keys)
+        panel = context.scene.motion_variations
+        keys, tolerance = panel.keys, panel.key_tolerance
+        return lambda target: tasks.reconstruct(target, keys, tolerance)
 
 
 class MOTION_VARIATIONS_OT_resample(unremembered(ResampleSettings), JobOperator, bpy.types.Operator):

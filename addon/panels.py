@@ -88,6 +88,15 @@ def draw_clip(layout, armature) -> None:
         layout.label(text=f"Strip '{clip.strip}' on '{clip.track}'{silent}", icon="NLA", translate=False)
 
 
+def draw_tolerance(layout, settings) -> None:
+    """The tolerance of reduced keys, with buttons for what is mostly taken."""
+    row = layout.row(align=True)
+    row.prop(settings, "key_tolerance")
+    for degrees in (0.1, 0.5, 1.0):
+        button = row.operator("wm.context_set_float", text=f"{degrees:g}\u00b0")
+        button.data_path, button.value = "scene.motion_variations.key_tolerance", degrees
+
+
 class _Panel:
     """What the panels share."""
 
@@ -185,6 +194,8 @@ class MOTION_VARIATIONS_PT_options(_Panel, bpy.types.Panel):
             column.prop(settings, "frame_start")
             column.prop(settings, "frame_end")
         layout.prop(settings, "keys")
+        if settings.keys in ("AS_SOURCE", "REDUCED"):
+            draw_tolerance(layout, settings)
         column = layout.column(heading="Keep")
         column.prop(settings, "keep_ends", text="First and last pose")
         column.prop(settings, "contacts", text="Contacts")
