@@ -15,7 +15,7 @@ from .backend.skeleton import (
     tree_depths,
     tree_height,
 )
-from .controls import control_choice
+from .control_joints import control_choice
 from .links import Link, held_bones, read_links, weighted_bones
 
 SAMPLE_FRAMES = 120  # enough to see which bones move

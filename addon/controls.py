@@ -1,8 +1,7 @@
 """Controls: which joint each keyed bone of a control rig drives. No bpy.
 
-A rig with constraints or drivers has bones that deform and bones that are keyed, often not the same. The joints are the
-deforming ones. What a keyed bone drives is told by the links (a copy, the target or the pole of an IK, a target to aim
-at), else by the motion: the deforming bone that moves most rigidly with it.
+What a keyed bone drives is told by the links (a copy, the target or the pole of an IK, a target to aim at), else by the
+motion: the deforming bone that moves most rigidly with it.
 """
 
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .backend.rotations import quaternion_angle, quaternion_conjugate, quaternion_multiply, quaternion_rotate
-from .backend.skeleton import MOVING_HEIGHTS, JointChoice, choose_joints
+from .backend.skeleton import MOVING_HEIGHTS
 from .channels import CHANNEL_SIZE, rotation_channel
+from .control_joints import SAME_PLACE_HEIGHTS, joint_candidates
 from .links import AIMS, dependents, followers_of, turning_along
 
-SAMPLES = 40  # frames that are enough to see what moves with what
-SAME_PLACE_HEIGHTS = 0.005  # heads nearer than this all the time are one place
+STRETCH_HEIGHTS = 0.03  # a joint that slips less against its parent is stretched by it
 NEAR_HEIGHTS = 0.02  # a deforming bone nearer than this to a control that turns it is the one that it drives
 LOOSE_RAD, LOOSE_HEIGHTS = np.radians(15.0), 0.06  # how far a driven bone may stray from its control, and
 APART_HEIGHTS = 0.25  # how far it may lie from it
@@ -43,6 +42,7 @@ class Controls:
         poles: the poles with location keys.
         limbs: a joint at the end of an IK -> the joints that the IK turns for it.
         free: `[J]` bool, joints that can turn against their parents: by a control, or inside an IK.
+        held: `[J]` bool, joints that stretch against their parents, but so little that these hold them.
         turned: `[J]` bool, the joint has a control with rotation keys on all axes. placed: `[J]` bool, the same for
             location.
     """
@@ -56,6 +56,7 @@ class Controls:
     poles: tuple[Pole, ...]
     limbs: dict[int, tuple[int, ...]]
     free: np.ndarray
+    held: np.ndarray
     turned: np.ndarray
     placed: np.ndarray
 
@@ -68,106 +69,6 @@ class Controls:
             if bones[pole.bone]:
                 driven.update(int(self.joints[row]) for row in pole.limbs[0][:2] if self.joints[row] >= 0)
         return np.array(sorted(driven), dtype=np.int64)
-
-
-def joint_candidates(rig, keyed) -> np.ndarray:
-    """Which bones of a control rig can be joints, `[N]` bool: those that deform, and keyed ones that move nothing else.
-
-    A bone that others are linked to and that has no vertices, nor bones with vertices on it, doesn't deform whatever
-    its setting says.
-    """
-    deform = rig.deform.copy()
-    if rig.weighted is not None:
-        carries = rig.weighted & rig.deform
-        for bone in range(len(deform) - 1, -1, -1):
-            if carries[bone] and rig.parents[bone] >= 0:
-                carries[rig.parents[bone]] = True
-        linked = np.zeros(len(deform), dtype=bool)
-        linked[[link.target for link in rig.links]] = True
-        deform &= carries | ~linked
-    below = followers_of(rig.parents, rig.links)
-    alone = [not (dependents(bone, rig.parents, rig.links, below) & rig.deform).any() for bone in np.flatnonzero(keyed)]
-    candidates = deform.copy()
-    candidates[np.flatnonzero(keyed)[np.array(alone, dtype=bool)]] = True
-    return candidates
-
-
-def control_choice(rig, rotations, heads, keyed) -> JointChoice:
-    """The joints of a control rig; see `backend.skeleton.choose_joints`.
-
-    Args:
-        rotations: `[T, N, 4]` world, a sample of frames. heads: `[T, N, 3]` world. keyed: `[N]` bool.
-    """
-    candidates = joint_candidates(rig, keyed)
-    parents = _deform_parents(rig, candidates, heads)
-    order = _parents_first(parents)
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    tree = np.where(parents[order] < 0, -1, place[parents[order]])
-    found = choose_joints(tree, rotations[:, order], heads[:, order], candidates[order])
-    return JointChoice(order[found.bones], found.parents, found.followers[place])
-
-
-def _deform_parents(rig, candidates, heads) -> np.ndarray:
-    """The bone tree with deforming bones hung on deforming bones, `[N]`, where mechanism lies between them.
-
-    A mechanism bone above stands for the deforming bone whose head lies on its own all the time. The target of an IK
-    that deforms, a foot, hangs on the chain that reaches it.
-    """
-    parents = rig.parents.copy()
-    size = max(float(np.linalg.norm(np.ptp(heads[0], axis=0))), 1e-9)
-    bones = np.flatnonzero(candidates)
-    stands_for = {}
-
-    def lying_on(bone):
-        if bone not in stands_for:
-            apart = np.linalg.norm(heads[:, bones] - heads[:, bone, None], axis=-1).max(axis=0)
-            near = np.flatnonzero(apart < SAME_PLACE_HEIGHTS * size)
-            stands_for[bone] = bones[near[np.argsort(apart[near], kind="stable")]].tolist()
-        return stands_for[bone]
-
-    for bone in bones:
-        above = int(rig.parents[bone])
-        while above >= 0 and not candidates[above]:
-            fitting = [other for other in lying_on(above) if not _is_above(parents, bone, other)]
-            fitting = [other for other in fitting if not _same_place(heads, bone, other, size)]
-            if fitting:
-                parents[bone] = fitting[0]
-                break
-            above = int(rig.parents[above])
-    for link in rig.links:
-        loose = candidates[link.target] and not _is_above(parents, link.target, link.owner)
-        if link.kind == "IK" and loose and not _is_above(parents, link.chain[-1], link.target):
-            parents[link.target] = link.owner
-    return parents
-
-
-def _same_place(heads, one, other, size) -> bool:
-    return np.linalg.norm(heads[:, one] - heads[:, other], axis=-1).max() < SAME_PLACE_HEIGHTS * size
-
-
-def _is_above(parents, bone, other) -> bool:
-    """Whether `bone` is `other` or one of the bones above it."""
-    while other >= 0:
-        if other == bone:
-            return True
-        other = int(parents[other])
-    return False
-
-
-def _parents_first(parents) -> np.ndarray:
-    """The rows in an order in which parents come before their children."""
-    depths = np.full(len(parents), -1)
-    for bone in range(len(parents)):
-        path = []
-        while bone >= 0 and depths[bone] < 0:
-            path.append(bone)
-            bone = int(parents[bone])
-        depth = depths[bone] if bone >= 0 else -1
-        for row in reversed(path):
-            depth += 1
-            depths[row] = depth
-    return np.argsort(depths, kind="stable")
 
 
 def find_controls(rig, choice, channels, rotations, heads) -> Controls:
@@ -201,7 +102,9 @@ def find_controls(rig, choice, channels, rotations, heads) -> Controls:
     free[joints[turn]] = True
     free[0] = True
     limbs = _limbs(choice.parents, within, placed | turned)
-    return Controls(joints, turn, shift, search.keyed, search.inner, search.aims, poles, limbs, free, turned, placed)
+    return Controls(
+        joints, turn, shift, search.keyed, search.inner, search.aims, poles, limbs, free, search.held, turned, placed
+    )
 
 
 def _limbs(parents, within, turned) -> dict[int, tuple[int, ...]]:
@@ -342,7 +245,9 @@ class _Search:
         bones, above = self.choice.bones, self.choice.bones[np.maximum(parents, 0)]
         steps = self.heads[:, bones] - self.heads[:, above]
         local = quaternion_rotate(quaternion_conjugate(self.rotations[:, above]), steps)
-        slides = np.linalg.norm(local - local[:1], axis=-1).max(axis=0) > MOVING_HEIGHTS * self.size
+        slips = np.linalg.norm(local - local.mean(axis=0), axis=-1).max(axis=0)
+        self.held = slips < STRETCH_HEIGHTS * self.size
+        slides = slips > MOVING_HEIGHTS * self.size
         slides[0] = True
         own = np.zeros(len(joints), dtype=bool)
         own[bones[slides]] = True
@@ -383,14 +288,3 @@ class _Search:
             if end >= 0:
                 limbs.setdefault(bone, []).append((link.chain[-1], link.chain[(len(link.chain) - 1) // 2], end))
         return tuple(Pole(bone, tuple(found)) for bone, found in limbs.items())
-
-
-def missing_channels(rig, channels, bone) -> str:
-    """Which rotation or location channels of a keyed bone have no keys, in words; "" where all have."""
-    kind = rotation_channel(rig.modes[bone])
-    parts = []
-    for name, words in ((kind, "rotation"), ("location", "location")):
-        found = len(channels.rows(bone, name))
-        if 0 < found < CHANNEL_SIZE[name]:
-            parts.append(f"{words} is keyed on some axes only")
-    return " and ".join(parts)

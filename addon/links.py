@@ -156,6 +156,26 @@ def held_bones(poses) -> tuple[np.ndarray, np.ndarray]:
     return turned, placed
 
 
+def go_in_circles(parents, links) -> bool:
+    """Whether a bone depends on itself by way of others, so that Blender shows it late."""
+    below, state = followers_of(parents, links), [0] * len(parents)
+    for start in range(len(parents)):
+        path = [(start, iter(below[start]))] if not state[start] else []
+        state[start] = 1 if path else state[start]
+        while path:
+            bone, rest = path[-1]
+            after = next((other for other in rest if state[other] != 2), None)
+            if after is None:
+                state[bone] = 2
+                path.pop()
+            elif state[after] == 1:
+                return True
+            else:
+                state[after] = 1
+                path.append((after, iter(below[after])))
+    return False
+
+
 def turning_along(rig) -> list[list[int]]:
     """For each bone those that the rig makes turn as it does: what hangs on it or copies it, also if that aims then."""
     sources = [int(parent) if along else -1 for parent, along in zip(rig.parents, rig.turns_along, strict=True)]

@@ -225,6 +225,8 @@ def reference_pose(motion: Motion) -> Reference:
     height = max(tree_height(parents, offsets), 1e-9)
     slides = np.linalg.norm(places - places.mean(axis=0), axis=-1).max(axis=0) > MOVING_HEIGHTS * height
     slides[0] = False
+    if motion.held is not None:
+        slides &= ~motion.held
     yaw = facing_yaw(ancestor_matrix(parents) @ offsets)
     turn = yaw_to_quaternion(np.array(-yaw))
     return Reference(

@@ -18,6 +18,7 @@ class Motion:
         root_positions: `[T, 3]` world, metres, Z up.
         rotations: `[T, J, 4]` world, w, x, y, z.
         positions: `[T, J, 3]` world, where joints stretch or slide against their parents; None where all are rigid.
+        held: `[J]` bool, joints that their parents hold though they stretch a little; None for none.
     """
 
     skeleton: Skeleton
@@ -25,6 +26,7 @@ class Motion:
     root_positions: np.ndarray
     rotations: np.ndarray
     positions: np.ndarray | None = None
+    held: np.ndarray | None = None
 
     @property
     def frames(self) -> int:
@@ -94,6 +96,7 @@ def resample_motion(motion: Motion, fps: float) -> Motion:
         root_positions=sample_rows(motion.root_positions, rows),
         rotations=sample_rotations(motion.rotations, rows),
         positions=None if motion.positions is None else sample_rows(motion.positions, rows),
+        held=motion.held,
     )
 
 
@@ -108,6 +111,8 @@ def motion_to_arrays(motion: Motion) -> dict[str, np.ndarray]:
     }
     if motion.positions is not None:
         arrays["positions"] = motion.positions.astype(np.float64)
+    if motion.held is not None:
+        arrays["held"] = motion.held.astype(np.uint8)
     return arrays
 
 
@@ -131,10 +136,14 @@ def arrays_to_motion(arrays) -> Motion:
     }
     if positions is not None:
         shapes["positions"] = (frames, joints, 3)
+    held = arrays.get("held")
+    if held is not None:
+        shapes["held"] = (joints,)
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"The motion's {name} have shape {arrays[name].shape}, expected {shape}.")
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"The motion's {name} hold numbers that are not finite.")
     skeleton = Skeleton(arrays["parents"].astype(np.int64), arrays["rest"])
-    return Motion(skeleton, float(arrays["fps"][0]), arrays["root_positions"], arrays["rotations"], positions)
+    held = None if held is None else held.astype(bool)
+    return Motion(skeleton, float(arrays["fps"][0]), arrays["root_positions"], arrays["rotations"], positions, held)

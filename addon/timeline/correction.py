@@ -20,7 +20,8 @@ from .actions import Block, find_slot, remove_action
 from .evaluation import evaluated_poses
 
 PASSES = 3  # corrections at most
-MAX_EVALUATED = 400  # rows that are evaluated in a pass; between them what is missing is interpolated
+STEP_S = 0.25  # how long evaluating keeps Blender: changing what it shows costs as much as some frames
+MAX_EVALUATED = 240  # rows that are evaluated in a pass; between them what is missing is interpolated
 MATCH_RAD, MATCH_HEIGHTS = np.radians(1.0), 0.005 / 1.7  # a joint nearer than this is where it should be
 ENOUGH_SHARE = 0.5  # of that: with all joints nearer no further pass is made
 GOOD_SHARE = 0.1  # of that: a joint nearer is left alone
@@ -147,7 +148,9 @@ class _Fitting:
         reading, armature = self.reading, self.reading.armature.find("objects")
         slot = find_slot(None, action, reading.slot) if reading.slot else None
         frames = reading.frames[self.rows]
-        turns, places, *_ = yield from evaluated_poses(armature, self.rig, action, slot, bpy.context.scene, frames)
+        turns, places, *_ = yield from evaluated_poses(
+            armature, self.rig, action, slot, bpy.context.scene, frames, reading.alone, STEP_S
+        )
         own = self.own.copy()
         for bone, turn in self.rises.turns.items():
             own[:, bone] = multiply(own[:, bone], turn[:, self.rows])

@@ -8,6 +8,7 @@ import numpy as np
 from ..armature import MotionError, is_flat
 from ..channels import OBJECT
 from ..kinematics import is_scaled, linear_to_quaternions, object_matrices, poses_to_world
+from ..links import go_in_circles
 from .actions import assign_action, assigned_action, capture, curve_collection, restore
 
 STEP_S = 0.04  # how long evaluating keeps Blender between two steps
@@ -104,11 +105,11 @@ def _is_squeezed(matrix) -> bool:
     return abs(np.linalg.det(matrix[:3, :3])) < FLAT_VOLUME
 
 
-def evaluated_poses(armature, rig, action, slot, scene, frames, alone=False):
+def evaluated_poses(armature, rig, action, slot, scene, frames, alone=False, step_s=STEP_S):
     """Blender's own poses: turns, places, linear, world, outside of Reading. A generator that yields the share done.
 
     Args:
-        alone: without the armature's NLA tracks.
+        alone: without the armature's NLA tracks. step_s: how long to keep Blender between two yields.
     """
     if armature.name not in bpy.context.view_layer.objects:
         raise MotionError(
@@ -119,6 +120,7 @@ def evaluated_poses(armature, rig, action, slot, scene, frames, alone=False):
     linear = np.empty((count, len(rig.names), 3, 3), dtype=np.float32)
     world, outside = np.empty((count, 4, 4)), np.empty((count, 3, 3))
     rest_turns = linear_to_quaternions(rig.rest[:, :3, :3])
+    circular = bool(rig.links) and go_in_circles(rig.parents, rig.links)
     done = 0
     while done < count:
         try:
@@ -128,8 +130,8 @@ def evaluated_poses(armature, rig, action, slot, scene, frames, alone=False):
                     assign_action(armature, action, slot)
                 if alone:
                     armature.animation_data.use_nla = False
-                start, until = done, time.monotonic() + STEP_S
-                if rig.links:  # in a circle of bones each shows the pose before: let it settle
+                start, until = done, time.monotonic() + step_s
+                if circular:  # each bone of a circle shows the pose before: let it settle
                     _evaluated_frame(armature, scene, float(frames[done]), world, outside, done)
                 raw = []
                 while done < count and (time.monotonic() < until or done == start):

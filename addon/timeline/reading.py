@@ -44,6 +44,7 @@ class Reading:
         linear: `[T, N, 3, 3]` float32 of every bone in armature space where bones are scaled, else None.
         world: `[1 or T, 4, 4]` the object's matrix. outside: `[1 or T, 3, 3]` the axes of the object's own location.
         controls: which joint each keyed bone drives, on a rig with constraints or drivers; else None.
+        alone: it was read without the armature's NLA tracks.
         evaluated: why frames were evaluated one by one, or None where the keys alone said everything.
         notes: sentences for the user.
     """
@@ -62,6 +63,7 @@ class Reading:
     world: np.ndarray
     outside: np.ndarray
     controls: Controls | None
+    alone: bool
     evaluated: str | None
     notes: tuple[str, ...]
 
@@ -148,6 +150,7 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
         root_positions=np.ascontiguousarray(joint_places[:, 0]),
         rotations=joint_turns,
         positions=None if rigid else joint_places,
+        held=controls.held if controls is not None and not rigid else None,
     )
     return Reading(
         motion=motion,
@@ -164,6 +167,7 @@ def read_steps(armature, action=None, slot=None, frame_range=None, keys_only=Non
         world=world,
         outside=outside,
         controls=controls,
+        alone=clip is not None,
         evaluated=evaluated,
         notes=_notes(found.ignored, evaluated),
     )
