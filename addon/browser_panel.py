@@ -32,7 +32,7 @@ class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):
             row.label(text=item.action.name, icon="ACTION", translate=False)
             return
         split = row.split(factor=NAME_SHARE, align=True)
-        split.prop(item, "name", text="", emboss=False, icon=KIND_ICONS[item.kind])
+        split.prop(item, "title", text="", emboss=False, icon=KIND_ICONS[item.kind])
         side = split.row(align=True)
         facts = side.row(align=True)
         facts.active = shown

@@ -54,12 +54,12 @@ def _is_listed_variation(results, action) -> bool:
 class MotionVariationsRow(bpy.types.PropertyGroup):
     """One line of an armature's list: the source, its reconstruction, a variation, or a mix of two."""
 
-    name: StringProperty(
+    # `name`, which all groups have, is what Blender tells the lines of a library override apart by: never changed.
+    title: StringProperty(
         name="Name",
         description="The name of the line's action. Double-click to rename the action",
         get=_action_name,
         set=_rename_action,
-        override=CARRIED,
     )
     star: BoolProperty(
         name="Star",

@@ -92,7 +92,8 @@ def ensure_source_row(armature, source, slot: str) -> None:
     if row_index(armature, source) < 0:
         record = before.record(armature, bpy.context.scene, source, slot)
         row = armature.motion_variations.rows.add()
-        row.kind, row.action, row.source, row.slot, row.before = "SOURCE", source, source, slot, record
+        row.name, row.kind, row.action, row.source = source.name, "SOURCE", source, source
+        row.slot, row.before = slot, record
 
 
 def add_row(armature, source, action, kind: str, **facts):
@@ -100,7 +101,7 @@ def add_row(armature, source, action, kind: str, **facts):
     slot = armature.motion_variations.rows[row_index(armature, source)].slot
     row = armature.motion_variations.rows.add()
     action.use_fake_user = True  # only now: a file that was saved while it was written doesn't hold it
-    row.kind, row.action, row.source, row.slot = kind, action, source, slot
+    row.name, row.kind, row.action, row.source, row.slot = action.name, kind, action, source, slot
     for name, value in facts.items():
         setattr(row, name, value)
     strength.begin(row)

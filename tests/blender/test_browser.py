@@ -15,15 +15,15 @@ def test_a_line_is_called_what_its_action_is_called(operators):
     operators.resample(count=1, seed=1)
     row = armature.motion_variations.rows[1]
     row.action.name = "limp"
-    assert row.name == "limp"
-    row.name = "hop"
+    assert row.title == "limp"
+    row.title = "hop"
     assert row.action.name == "hop"
-    row.name = "  "
+    row.title = "  "
     assert row.action.name == "hop"
     operators.rename(name="skip")
-    assert (row.name, row.action.name) == ("skip", "skip")
+    assert (row.title, row.action.name) == ("skip", "skip")
     armature.motion_variations.rows[0].action.name = "stroll"
-    assert armature.motion_variations.rows[0].name == "stroll"
+    assert armature.motion_variations.rows[0].title == "stroll"
     with pytest.raises(RuntimeError, match="new name is empty"):
         operators.rename(name=" ")
 
@@ -43,7 +43,7 @@ def test_stars_hide_and_spare(operators):
     operators.flip()
     assert armature.animation_data.action.name == "walk var 02"
     operators.reject(keep_starred=True)
-    assert [row.name for row in data.rows] == ["walk", "walk var 02"]
+    assert [row.title for row in data.rows] == ["walk", "walk var 02"]
     assert sorted(bpy.data.actions.keys()) == ["walk", "walk var 02"]
     operators.star(index=1)
     assert not data.rows[1].star
@@ -107,7 +107,7 @@ def test_reject_of_one_list_leaves_the_other(operators):
     operators.resample(count=2, seed=1)
     operators.reject()
     assert contents() == before
-    assert [row.name for row in armature.motion_variations.rows] == ["walk", "walk var 01", "walk var 02"]
+    assert [row.title for row in armature.motion_variations.rows] == ["walk", "walk var 01", "walk var 02"]
     assert bpy.data.actions["run"] == armature.animation_data.action
 
 
@@ -153,7 +153,7 @@ def test_a_mix_lies_between_two_variations(operators, keys):
     rows = armature.motion_variations.rows
     first, second, at_first, at_second, half = (values_of(row.action) for row in list(rows)[1:])
     assert [row.kind for row in rows] == ["SOURCE", "VARIATION", "VARIATION", "MIX", "MIX", "MIX"]
-    assert rows[5].name == "walk mix 03" and armature.animation_data.action == rows[5].action
+    assert rows[5].title == "walk mix 03" and armature.animation_data.action == rows[5].action
     for key in first:
         assert np.abs(at_first[key] - first[key]).max() < 1e-5
         assert np.array_equal(at_second[key], second[key])
@@ -235,7 +235,7 @@ def test_accepted_as_a_strip_it_plays_the_same(operators, scene, below):
     for frame, wanted in zip(frames, active, strict=True):
         assert np.abs(pose_at(armature, frame) - wanted).max() < 1e-6
     assert keys_of(source) == keys
-    assert [row.name for row in armature.motion_variations.rows] == ["walk", "walk var 01"]
+    assert [row.title for row in armature.motion_variations.rows] == ["walk", "walk var 01"]
     assert sorted(bpy.data.actions.keys()) == ["walk", "walk var 01", "walk var 02", "walk.001"]
 
 

@@ -47,7 +47,7 @@ def test_the_full_strength_comes_along_when_the_armature_is_appended(operators, 
     bpy.context.scene.collection.objects.link(armature)
     bpy.context.view_layer.objects.active = armature
     rows = armature.motion_variations.rows
-    assert [row.name for row in rows] == ["walk", "walk var 01.001", "walk var 02"]
+    assert [row.title for row in rows] == ["walk", "walk var 01.001", "walk var 02"]
     assert armature.animation_data.action == rows[1].action
     operators.scale(amount=1.0)
     assert keys_of(rows[1].action) == full
