@@ -3,6 +3,7 @@
 import pytest
 
 from tests.blender.stage import add_walk, curves_of, keys_of, module, walker
+from tests.blender.test_between_clicks import linked_walker
 
 
 def scaled(operators):
@@ -269,6 +270,27 @@ def test_a_linked_source_can_be_varied_and_scaled(operators, tmp_path):
     assert keys_of(action) == full
     operators.reject()
     assert armature.animation_data.action == wanted.actions[0]
+
+
+def test_an_override_keeps_the_full_strength(operators, tmp_path):
+    """A linked armature with a library override: its list and the hidden keys are this file's."""
+    import bpy
+
+    override = linked_walker(tmp_path)
+    operators.resample(count=1, seed=1)
+    full = keys_of(override.animation_data.action)
+    operators.star()
+    operators.scale(amount=0.5)
+    path = str(tmp_path / "shot.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    override = next(one for one in bpy.data.objects if one.library is None and one.type == "ARMATURE")
+    bpy.context.view_layer.objects.active = override
+    assert override.motion_variations.rows[1].star
+    operators.scale(amount=1.0)
+    assert keys_of(override.animation_data.action) == full
+    operators.reject()
+    assert override.animation_data.action.name == "walk" and len(override.motion_variations.rows) == 0
 
 
 def scene_of():
