@@ -6,6 +6,7 @@ from . import connection, results, session, timeline
 from .operators import armature_refusal
 from .preferences import preferences
 from .report import outdated_reason
+from .resample_presets import MOTION_VARIATIONS_PT_presets
 from .translations import translated
 
 CATEGORY = "Variations"
@@ -155,6 +156,10 @@ class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
 
     bl_label = "Resample"
     bl_idname = "MOTION_VARIATIONS_PT_resample"
+
+    def draw_header_preset(self, context):
+        """Load, save and delete presets of the settings."""
+        MOTION_VARIATIONS_PT_presets.draw_panel_header(self.layout)
 
     def draw(self, context):
         """The settings and the button."""
