@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from . import pose_cache, results
+from . import pose_cache, results, timeline
 from .armature import MotionError
 
 FADE = 0.55  # of the opacity from a ghost to the next one farther away
@@ -102,7 +102,7 @@ def all_ghosts(context) -> list[Ghost]:
         if not armature.visible_get():
             continue
         try:
-            found += ghosts_of(armature, view, frame)
+            found += ghosts_of(armature, view, timeline.action_frame(armature, frame))
         except MotionError as error:
             sentences.append(str(error))
     problem = sentences[0] if sentences else ""

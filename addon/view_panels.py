@@ -3,7 +3,7 @@
 import bpy
 import bpy.utils.previews
 
-from . import ghosts, heat, pose_cache, results
+from . import ghosts, heat, pose_cache, results, timeline
 from .armature import MotionError
 from .panels import draw_sentence
 from .timeline.poses import NotInKeys
@@ -112,7 +112,8 @@ def draw_heat(layout, context, found) -> None:
     row = column.row(align=True)
     row.alignment = "LEFT"
     picture = row.column(align=True)
-    picture.template_icon(picture_of(found, context.scene.frame_current_final, rows), scale=rows)
+    now = timeline.action_frame(results.armature_of(context), context.scene.frame_current_final)
+    picture.template_icon(picture_of(found, now, rows), scale=rows)
     ends = picture.row(align=True)
     ends.label(text=f"{found.frames[0]:g}", translate=False)
     last = ends.row()

@@ -100,6 +100,15 @@ def playing_clip(armature) -> Clip | None:
     )
 
 
+def action_frame(armature, frame: float) -> float:
+    """The frame of the action that plays at a timeline frame: the same, but where an NLA strip plays it."""
+    clip = playing_clip(armature)
+    if clip is None:
+        return frame
+    nearest = clip.first if (frame < clip.start) != clip.backwards else clip.last
+    return next(iter(clip.action_frame(frame)), nearest)
+
+
 def check_clip(armature) -> None:
     """Raises MotionError where nothing can be shown in place of the strip that is meant."""
     found = _meant(armature)

@@ -11,6 +11,7 @@ from ..backend.skeleton import JointChoice
 from ..channels import OBJECT, conjugate, multiply
 from ..curves import sample_frames
 from ..kinematics import linear_to_quaternions, object_matrices, pose_steps
+from .clips import playing_clip
 from .evaluation import slow_reason
 from .keys import gather_curves, sample_curves
 
@@ -72,7 +73,7 @@ def poses_from_keys(armature, action, slot, like: Poses | None = None) -> Poses:
     found = _result(gather_curves(rig, armature, action, slot))
     frames = sample_frames(np.concatenate(found.times))[0] if like is None else like.frames
     channels = _result(sample_curves(found, frames, rig, armature, action, slot))
-    reason = slow_reason(armature, rig, channels, found)
+    reason = slow_reason(armature, rig, channels, found, playing_clip(armature) is not None)
     if reason is not None and not _is_about_parents(armature, reason):
         raise NotInKeys(
             f"'{armature.name}' also moves by {reason}, so its keys alone don't say where its joints are. Click Read "

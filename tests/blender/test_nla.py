@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.blender.motions import SHARED, blender_poses, load
-from tests.blender.stage import add_armature, add_walk, contents, finish, keys_of, module, start_resample
+from tests.blender.stage import add_armature, add_walk, contents, curves_of, finish, keys_of, module, start_resample
 
 
 def strip_facts(armature) -> list:
@@ -169,33 +169,29 @@ def test_the_topmost_heard_track_wins(operators, scene):
 
 
 def test_a_range_of_the_timeline_means_frames_of_the_action(operators, scene):
-    """On a strip that is shifted, slowed, repeated and played backwards, keys outside the range's frames stay."""
+    """On a strip that is shifted, slowed, repeated and played backwards, what is outside the range stays."""
     armature = on_tracks(start=101, scale=2.0, repeat=2.0, use_reverse=True)
     source = keys_of(armature.animation_data.nla_tracks[0].strips[0].action)
     clip = module("timeline").playing_clip(armature)
     length = clip.last - clip.first
     assert clip.action_frames(101, 101 + 2 * length) == pytest.approx((clip.first, clip.last))
     assert clip.action_frames(101 + 2 * length, 101 + 4 * length) == pytest.approx((clip.first, clip.last))
-    first, last = clip.action_frames(111, 131)
-    assert (first, last) == pytest.approx((clip.last - 15, clip.last - 5))
-    operators.resample(count=1, seed=1, frame_range="CUSTOM", frame_start=111, frame_end=131, keys="SOURCE_KEYS")
+    first, last = clip.action_frames(115, 131)
+    assert (first, last) == pytest.approx((clip.last - 15, clip.last - 7))
+    operators.resample(count=1, seed=1, frame_range="CUSTOM", frame_start=115, frame_end=131)
     varied = armature.animation_data.nla_tracks[0].strips[0].action
-    moved = moved_times(varied, armature.motion_variations.rows[0].action)
+    moved = moved_frames(varied, armature.motion_variations.rows[0].action)
     assert len(moved) and first - 1e-3 <= moved.min() and moved.max() <= last + 1e-3
     assert keys_of(armature.motion_variations.rows[0].action) == source
     with pytest.raises(RuntimeError, match="outside the strip 'walk', which starts at 101"):
         operators.resample(frame_range="CUSTOM", frame_start=1, frame_end=50)
 
 
-def moved_times(action, source) -> np.ndarray:
-    """The times of keys whose values differ between two actions with the same keys."""
-    from tests.blender.stage import curves_of
-
-    times = []
-    for curve, other in zip(curves_of(action), curves_of(source), strict=True):
-        pairs = zip(curve.keyframe_points, other.keyframe_points, strict=True)
-        times += [key.co.x for key, old in pairs if abs(key.co.y - old.co.y) > 1e-6]
-    return np.array(times)
+def moved_frames(action, source) -> np.ndarray:
+    """The whole frames at which two actions differ."""
+    frames = range(1, 49)
+    pairs = zip(curves_of(action), curves_of(source), strict=True)
+    return np.array([f for c, other in pairs for f in frames if abs(c.evaluate(f) - other.evaluate(f)) > 1e-6])
 
 
 def test_the_armature_plays_what_the_strip_shows(operators, scene):
@@ -217,6 +213,25 @@ def test_the_armature_plays_what_the_strip_shows(operators, scene):
     armature.animation_data.nla_tracks[0].mute = False
     operators.reject()
     assert np.array_equal(blender_poses(armature, names, frames)[0], source)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_ghosts_follow_the_strips_time(operators, scene, backwards):
+    """The source's skeleton stands where Blender puts the source at that frame of the timeline, without a click."""
+    armature = on_tracks(start=101, scale=2.0, repeat=2.0, use_reverse=backwards)
+    scene.frame_set(110)
+    names, frames = [bone.name for bone in armature.pose.bones], (101, 131, 181, 215, 251)
+    heads = blender_poses(armature, names, frames)[1]
+    operators.resample(count=1, seed=1)
+    row = armature.motion_variations.rows[1]
+    poses = module("pose_cache").poses_of(armature, row.source, row.slot)
+    moving = [names.index(name) for name in poses.joints]
+    for frame, expected in zip(frames, heads, strict=True):
+        at = module("timeline").action_frame(armature, frame)
+        lines = module("ghosts").world_lines(armature, poses, at).reshape(-1, 3)
+        for head in expected[moving]:
+            assert np.linalg.norm(lines - head, axis=1).min() < 2e-3
+    assert module("heat").heat_of(armature, row).peak[0] > 0.1
 
 
 def test_accept_leaves_the_variation_in_the_strip(operators):
