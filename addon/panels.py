@@ -180,11 +180,12 @@ class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
 
 
 class MOTION_VARIATIONS_PT_options(_Panel, bpy.types.Panel):
-    """What stays, where keys go."""
+    """Where keys go."""
 
-    bl_label = "Options"
+    bl_label = "Keys"
     bl_idname = "MOTION_VARIATIONS_PT_options"
     bl_parent_id = "MOTION_VARIATIONS_PT_resample"
+    bl_order = 4
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context):
@@ -193,20 +194,9 @@ class MOTION_VARIATIONS_PT_options(_Panel, bpy.types.Panel):
         settings = context.scene.motion_variations
         layout.use_property_split = True
         layout.use_property_decorate = False
-        layout.prop(settings, "frame_range")
-        if settings.frame_range == "CUSTOM":
-            column = layout.column(align=True)
-            column.prop(settings, "frame_start")
-            column.prop(settings, "frame_end")
         layout.prop(settings, "keys")
         if settings.keys in ("AS_SOURCE", "REDUCED"):
             draw_tolerance(layout, settings)
-        column = layout.column(heading="Keep")
-        column.prop(settings, "keep_ends", text="First and last pose")
-        column.prop(settings, "contacts", text="Contacts")
-        layout.prop(settings, "root_path")
-        layout.prop(settings, "loop")
-        layout.prop(settings, "bones")
 
 
 class MOTION_VARIATIONS_PT_backend(_Panel, bpy.types.Panel):

@@ -7,6 +7,7 @@ import bpy
 
 from . import timeline
 from .backend.errors import UserError
+from .body import part_bones
 from .timeline.marks import selected_key_range
 
 PIN_NAME = "pin"  # how the names of timeline markers begin that pin a pose
@@ -61,6 +62,8 @@ def chosen_bones(armature, settings: dict) -> tuple[frozenset[str] | None, str]:
                 "No bone that moves is selected. Select bones in pose mode, or let all bones change (Bones: All)."
             )
         return frozenset(chosen), "the selected bones"
+    if kind == "PARTS":
+        return part_bones(armature, settings["parts"]), "the chosen body parts"
     return _collection_bones(armature, settings["bone_collection"])
 
 

@@ -29,6 +29,7 @@ from .settings import MAX_SEED
 READ_UNTIL = 0.15  # of the progress bar
 ASK_UNTIL = 0.9
 FRAME_TOLERANCE = 1e-3
+LOOPING_DEG = 5.0  # a clip whose last pose is farther from its first doesn't loop
 
 
 class Target:
@@ -109,8 +110,8 @@ def resample(target: Target, choice: Choice):
     yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
     tolerance, scope = choice.key_tolerance, choice.scope
     rest = scope.bones is None  # bones that weren't chosen keep their keys
-    names = new_variation_name
-    written = yield from _write(reading, changes, choice.keys, tolerance, scope.limits, names, rest)
+    names, held = new_variation_name, _held_frames(reading, arrays.get("pinned"), start, stop)
+    written = yield from _write(reading, changes, choice.keys, tolerance, scope.limits, names, rest, held)
     armature, source = target.armature, target.source
     results.ensure_source_row(armature, source, reading.slot)
     first_line = len(armature.motion_variations.rows)
@@ -125,7 +126,7 @@ def resample(target: Target, choice: Choice):
     degrees = ", ".join(f"{head['change_deg']:.1f}\u00b0" for head, _ in changes)
     made = "1 variation" if len(written) == 1 else f"{len(written)} variations"
     where = f"{written[0].curves} of {len(reading.channels.paths)} curves differ"
-    return _sentences(f"{made}: {degrees} from the source; {where}.", reading, written)
+    return _sentences(f"{made}: {degrees} from the source; {where}.{_loop_sentence(changes)}", reading, written)
 
 
 def check_python(preferences):
@@ -203,9 +204,10 @@ def _await_status(fraction: float):
                 connection.remember(event.head)
 
 
-def _write(reading, changes, keys, key_tolerance, limits, new_name, thin_rest=True):
+def _write(reading, changes, keys, key_tolerance, limits, new_name, thin_rest=True, held=()):
     """One new action a change; gives a list of `timeline.Written`. Stopped on the way, it takes back what it wrote."""
     settings = {"keys": keys, "frame_range": limits, "tolerance_rad": np.radians(key_tolerance), "thin_rest": thin_rest}
+    settings["held"] = held
     written = []
     try:
         for index, (_, change) in enumerate(changes):
@@ -227,6 +229,18 @@ def _write(reading, changes, keys, key_tolerance, limits, new_name, thin_rest=Tr
             bpy.data.actions.remove(one.action)
         raise
     return written
+
+
+def _loop_sentence(changes) -> str:
+    """How well the variations loop, where that was asked for."""
+    gaps = [head["loop_gaps_deg"] for head, _ in changes if "loop_gaps_deg" in head]
+    if not gaps:
+        return ""
+    source, worst = gaps[0][0], max(gap for _, gap in gaps)
+    text = f" The last pose is {worst:.1f}\u00b0 from the first (the source's: {source:.1f}\u00b0)."
+    if worst > LOOPING_DEG:
+        text += " The source doesn't loop; to close the gap, choose Loop: Close the gap."
+    return text
 
 
 def _sentences(first: str, reading, written=()) -> str:
@@ -274,6 +288,14 @@ def _chosen_joints(reading, scope: Scope) -> np.ndarray:
             "change (Bones: All)."
         )
     return selected
+
+
+def _held_frames(reading, pinned, start, stop) -> np.ndarray:
+    """The frames whose poses stay inside of what changes: pinned ones, and the borders of the range."""
+    held = np.zeros(len(reading.frames), dtype=bool) if pinned is None else pinned.astype(bool)
+    if start is not None:
+        held[[start, stop - 1]] = True
+    return reading.frames[held]
 
 
 def _seconds(reading, frames: int) -> float | None:

@@ -22,6 +22,7 @@ from .change import change_to_arrays
 from .encoding import encode_motion, load_model, reconstruction_change, reconstruction_figures
 from .engines import load_engine
 from .errors import UserError
+from .loops import loop_gaps_deg
 from .motion import arrays_to_motion
 from .process import memory_mb
 from .protocol import VERSION, Message
@@ -176,7 +177,10 @@ class Jobs:
             change = self._within_memory(vary, report_one)
             degrees = float(np.degrees(np.linalg.norm(change.rotation, axis=-1)).mean())
             changes.append(degrees)
-            send({"index": index, "seed": seed, "change_deg": degrees}, change_to_arrays(change))
+            head = {"index": index, "seed": seed, "change_deg": degrees}
+            if settings.loop != "OFF":
+                head["loop_gaps_deg"] = loop_gaps_deg(self._encoding(message, digest, report_one), change)
+            send(head, change_to_arrays(change))
         return {"change_deg": changes}, {}
 
     def _encoding(self, message, digest, report):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .change import Change
+from .change import Change, apply_change
 from .contacts import find_contacts, keep_contacts
 from .encoding import Encoding, change_with_slides
 from .masks import carried_turns
@@ -216,6 +216,13 @@ def keep_contacts_around(motion: Motion, change: Change, free, weight, move_root
     return close_change(kept, seam)
 
 
+def loop_gaps_deg(encoding: Encoding, change: Change) -> tuple[float, float]:
+    """How far the last pose is from the first, in degrees: in the source, and in a variation of it."""
+    turn = find_seam(encoding, np.ones(encoding.motion.frames)).turn
+    motion = encoding.motion
+    return loop_gap(motion, turn)[0], loop_gap(apply_change(motion, change), turn)[0]
+
+
 def loop_gap(motion: Motion, turn) -> tuple[float, float]:
     """How far the last pose is from the first, and its speed: the largest turn of a joint in degrees, and by how much
     the joints' turns in a thirtieth of a second differ, in degrees.
@@ -223,7 +230,7 @@ def loop_gap(motion: Motion, turn) -> tuple[float, float]:
     Args:
         turn: see `Seam`.
     """
-    rotations, step = motion.rotations, max(round(SPEED_S * motion.fps), 1)
+    rotations, step = motion.rotations, min(max(round(SPEED_S * motion.fps), 1), motion.frames - 1)
     end = quaternion_multiply(np.broadcast_to(turn, rotations[-1].shape), rotations[-1])
     before = quaternion_multiply(np.broadcast_to(turn, rotations[-1].shape), rotations[-1 - step])
     speeds = [_step(before, end), _step(rotations[0], rotations[step])]

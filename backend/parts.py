@@ -100,7 +100,8 @@ def _body_tree(parents, heads, tails, usable) -> tuple[Tree, np.ndarray]:
     leaves = usable & ~np.isin(np.arange(len(parents)), above[usable])
     height = max(forest_height(above, lengths, usable), 1e-9)
     inner = forest_height(above, np.where(leaves, 0.0, lengths), usable)
-    loose = leaves & (lengths > LOOSE_HEIGHTS * inner) & (inner > LOOSE_SHARE * height)
+    away = np.linalg.norm(heads - tails[np.maximum(above, 0)], axis=1)  # from where the bone above ends
+    loose = leaves & (np.minimum(lengths, away) > LOOSE_HEIGHTS * inner) & (inner > LOOSE_SHARE * height)
     kept = usable & ~loose
     root = body_root(above, lengths / max(inner, LOOSE_SHARE * height), kept, kept, loose)
     rows, row_of = [root], {root: 0}
