@@ -4,6 +4,7 @@ import bpy
 
 from . import results, strength
 from .panels import CATEGORY, draw_outcome, draw_sentence
+from .translations import translated
 
 LEVEL_ICONS = {"WHOLE": "WORLD", "PHRASES": "IPO_EASE_IN_OUT", "DETAIL": "RNDCURVE"}
 KIND_ICONS = {"VARIATION": "MOD_NOISE", "MIX": "ARROW_LEFTRIGHT", "RECONSTRUCTION": "MOD_MIRROR"}
@@ -107,7 +108,7 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
         text = (
             text or f"Seed {row.seed}, {row.level.lower()}, {row.change_deg * origin.applied:.1f}\u00b0 from the source"
         )
-        layout.label(text=text, translate=False)
+        layout.label(text=translated(text), translate=False)
         if strength.looks_edited(row) or strength.is_cut_off(row):
             column = layout.column(align=True)
             draw_sentence(column, strength.problem(row), context.region.width, is_error=True)

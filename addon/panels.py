@@ -86,7 +86,8 @@ def draw_clip(layout, armature) -> None:
     clip = timeline.playing_clip(armature)
     if clip is not None:
         silent = ", which is muted" if clip.silent else ""
-        layout.label(text=f"Strip '{clip.strip}' on '{clip.track}'{silent}", icon="NLA", translate=False)
+        text = translated(f"Strip '{clip.strip}' on '{clip.track}'{silent}")
+        layout.label(text=text, icon="NLA", translate=False)
 
 
 def draw_tolerance(layout, settings) -> None:

@@ -67,6 +67,9 @@ def translate(text: str, language: str, depth: int = 0) -> str:
     known = _filled(text, language, depth)
     if known is not None:
         return known
+    if text != text.strip():  # what is added to a sentence brings its own space
+        start = len(text) - len(text.lstrip())
+        return text[:start] + translate(text.strip(), language, depth) + text[len(text.rstrip()) :]
     breaks = [found.start() for found in SENTENCE_END.finditer(text)]
     for end in reversed(breaks):
         known = _filled(text[:end], language, depth)

@@ -8,6 +8,11 @@ from tests.blender import ui_strings
 from tests.blender.stage import module, walker
 
 LANGUAGE = "de"
+FRAGMENTS = {  # of sentences, and values that are filled into them
+    "constraints", "drivers", "NLA tracks", "{} variations", "1 variation", "{} of {} curves differ",
+    "A mix of two variations", "whole", "phrases", "detail", "Seed {}, {}, {}\u00b0 from the source",
+    "Strip '{}' on '{}'{}", ", which is muted", "s were", " was",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +68,8 @@ def module_folder():
 def test_nothing_of_the_old_interface_is_kept(strings):
     """Entries whose strings are gone are named, so that the file doesn't grow for ever."""
     names = {path.stem.replace("_", " ") for path in module_folder().parent.glob("presets/**/*.py")}
-    fragments = {"constraints", "drivers", "NLA tracks"}  # filled into sentences
     entries = module("translations").languages()[LANGUAGE]
-    gone = sorted(set(entries) - set(strings) - names - fragments)
+    gone = sorted(set(entries) - set(strings) - names - FRAGMENTS)
     assert not gone, "de.po has entries for strings that no longer exist:\n" + "\n".join(gone)
 
 
@@ -95,6 +99,10 @@ def test_sentences_that_are_put_together(operators, scene):
     sentence = str(caught.value).removeprefix("Error: ").strip()
     sentence = sentence[sentence.index("'Lügner. Der'") :]
     assert translate(sentence, LANGUAGE).startswith("„Lügner. Der“ hat keine Aktion. ")
+    made = "3 variations: 8.2\u00b0, 8.5\u00b0, 8.1\u00b0 from the source; 60 of 69 curves differ."
+    assert translate(made, LANGUAGE) == (
+        "3 Variationen: 8.2\u00b0, 8.5\u00b0, 8.1\u00b0 von der Quelle; 60 von 69 Kurven sind anders."
+    )
     two = "Read frame by frame because of constraints. Encode is still running. Wait for it or cancel it."
     assert translate(two, LANGUAGE) == (
         "Bild für Bild gelesen wegen: Constraints. Einlesen läuft noch. Warte oder brich es ab."
@@ -105,8 +113,7 @@ def test_sentences_that_are_put_together(operators, scene):
 
 def test_a_po_file_is_read_as_translators_tools_write_it(extension):
     """Comments, several lines, escapes, and entries that aren't done."""
-    text = (
-        '#: x\nmsgid ""\nmsgstr "Language: de\\n"\n\n#, fuzzy\nmsgid ""\n"Two "\n"lines"\nmsgstr "Zwei \\"Zeilen\\""\n'
-    )
+    text = '#: x\nmsgid ""\nmsgstr "Language: de\\n"\n\n#, fuzzy\nmsgid ""\n"Two "\n"lines"\n'
+    text += 'msgstr "Zwei \\"Zeilen\\""\n'
     text += 'msgid "Not done"\nmsgstr ""\n'
     assert module("translations").read_po(text) == {"Two lines": 'Zwei "Zeilen"'}

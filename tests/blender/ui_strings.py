@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.blender import stage
 
 DRAWN = {"text", "heading", "text_ctxt"}  # keywords of Blender's layout
-SENTENCE = re.compile(r"^(?=.*\s)[\"'{A-Z0-9].*[.)!?]$", re.S)
+SENTENCE = re.compile(r"^(?=.*\s)[\"'{A-Z0-9].*[.)!?](\{\})*$", re.S)
 LETTERS = re.compile(r"[A-Za-z]{2}")
 FOLDERS_OF_SENTENCES = (".", "timeline", "backend")  # what a user may come to read is said there
 SAID = {"Progress": (1,), "report": (1,), "fact": (1, 2)}  # functions of ours, and which arguments they show
@@ -68,7 +68,7 @@ def module_files() -> list[Path]:
 def template_of(node) -> str | None:
     """A string, or an f-string with {} for what it fills in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
+        return re.sub(r"\{\w+\}", "{}", node.value)  # to be filled in by name
     if isinstance(node, ast.JoinedStr):
         return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
     return None
