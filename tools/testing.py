@@ -54,8 +54,9 @@ def run_tests(path: Path, dist: Path, extension: str, blenders, arguments) -> in
     named = [argument for argument in arguments if (ROOT / argument.split("::")[0]).exists()]
     options = [argument for argument in arguments if argument not in named]
     total, slow = {"passed": 0, "failed": 0, "skipped": 0}, []
-    for blender in blenders:
-        python = ensure_environment(["training", "dev"] if blender is MAIN else [], blender)
+    # All environments first: what is missing is known before the first test runs.
+    pythons = [ensure_environment(["training", "dev"] if blender is MAIN else [], blender) for blender in blenders]
+    for blender, python in zip(blenders, pythons, strict=True):
         for targets in test_processes(named, blender):
             begun = time.monotonic()
             command = [*targets, *options, *marks(blender)]
