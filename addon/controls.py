@@ -11,7 +11,7 @@ import numpy as np
 from .backend.rotations import quaternion_angle, quaternion_conjugate, quaternion_multiply, quaternion_rotate
 from .backend.skeleton import MOVING_HEIGHTS
 from .channels import CHANNEL_SIZE, rotation_channel
-from .control_joints import SAME_PLACE_HEIGHTS, joint_candidates
+from .control_joints import SAME_PLACE_HEIGHTS, STRAIGHT_COS, joint_candidates
 from .links import AIMS, dependents, followers_of, turning_along
 
 STRETCH_HEIGHTS = 0.03  # a joint that slips less against its parent is stretched by it
@@ -19,6 +19,7 @@ NEAR_HEIGHTS = 0.02  # a deforming bone nearer than this to a control that turns
 LOOSE_RAD, LOOSE_HEIGHTS = np.radians(15.0), 0.06  # how far a driven bone may stray from its control, and
 APART_HEIGHTS = 0.25  # how far it may lie from it
 PLACE_COST, DISTANCE_COST = 3.0, 0.1  # a radian's worth of straying, and of lying apart, a skeleton height
+TWIST_SHARE = 0.1  # of a turn about a common line that counts
 STILL_COST = 0.02  # a control that the animator really moves is preferred to one with the same keys throughout
 
 
@@ -84,8 +85,8 @@ def find_controls(rig, choice, channels, rotations, heads) -> Controls:
         joints[bone] = search.joint_of(bone)
         if joints[bone] < 0 and search.inner[bone]:
             joints[bone] = search.joint_of_mechanism(bone)
-    turn, shift = search.can_turn & (joints >= 0) & ~search.only_places, search.can_shift & (joints >= 0)
-    shift &= search.may_shift(joints)
+    drives = search.drives & (joints >= 0)
+    turn, shift = search.can_turn & drives & ~search.only_places, search.can_shift & drives & search.may_shift(joints)
     poles = search.poles()
     pole_bones = np.array([pole.bone for pole in poles], dtype=np.int64)
     turn[pole_bones] = shift[pole_bones] = False
@@ -129,7 +130,8 @@ class _Search:
 
     def __init__(self, rig, choice, channels, rotations, heads):
         self.rig, self.choice, self.rotations, self.heads = rig, choice, rotations, heads
-        self.row_of = {int(bone): row for row, bone in enumerate(choice.bones)}
+        self.is_joint, self.drives = (np.zeros(len(rig.names), dtype=bool) for _ in range(2))
+        self.is_joint[choice.bones] = True
         self.size = max(float(np.linalg.norm(np.ptp(heads[0], axis=0))), 1e-9)
         self.below = followers_of(rig.parents, rig.links)
         self.turned_along = turning_along(rig)
@@ -158,23 +160,28 @@ class _Search:
         self.deforming = deforming
 
     def joint_of(self, bone) -> int:
-        """The joint that a bone drives, or that it moves with, -1 for none."""
+        """The joint that a bone drives, or that it moves with, -1 for none; keeps in `drives` which of the two."""
         followers = self.choice.followers
+        self.drives[bone] = True
         if self.deforming[bone]:
+            self.drives[bone] = self.is_joint[bone]
             return int(followers[bone])
         moved = dependents(bone, self.rig.parents, self.rig.links, self.below) & self.deforming
         if moved[self.choice.bones[0]]:
             return 0
         if not moved.any():
+            self.drives[bone] = False
             return self._above(bone)
         rigid = self._turning_along(bone)
         if rigid >= 0:
+            self.drives[bone] = self.is_joint[rigid]
             return int(followers[rigid])
         target = self._target_of(bone)
         if target is not None:
             self.only_places[bone] = True
             return target
-        nearest = self._nearest(bone, np.flatnonzero(moved)) if self.keyed[bone] else -1
+        moved &= self.is_joint
+        nearest = self._nearest(bone, np.flatnonzero(moved)) if self.keyed[bone] and moved.any() else -1
         return int(followers[nearest]) if nearest >= 0 else -1
 
     def _turning_along(self, bone) -> int:
@@ -208,7 +215,7 @@ class _Search:
         """The joint that moves most rigidly with a bone, whatever the links."""
         if self.deforming[bone]:
             return int(self.choice.followers[bone])
-        nearest = self._nearest(bone, np.flatnonzero(self.deforming))
+        nearest = self._nearest(bone, self.choice.bones)
         return int(self.choice.followers[nearest]) if nearest >= 0 else -1
 
     def _above(self, bone) -> int:
@@ -225,11 +232,18 @@ class _Search:
         return int(others[best]) if near else -1
 
     def _against(self, bone, others):
-        """How far other bones turn and move against a bone, in radians and heights, and how far they lie apart."""
+        """How far other bones turn and move against a bone, in radians and heights, and how far they lie apart.
+
+        Of bones along the same line a twist about it counts little: rigs spread it over a limb.
+        """
         turns = quaternion_conjugate(self.rotations[:, bone, None])
         local = quaternion_multiply(turns, self.rotations[:, others])
         place = quaternion_rotate(turns, self.heads[:, others] - self.heads[:, bone, None]) / self.size
         strays = quaternion_angle(local[:1], local).max(axis=0)
+        axes = quaternion_rotate(local, np.array([0.0, 1.0, 0.0]))
+        swings = np.arccos(np.clip((axes[:1] * axes).sum(axis=-1), -1, 1)).max(axis=0)
+        in_line = self.rig.rest[others, :3, 1] @ self.rig.rest[bone, :3, 1] > STRAIGHT_COS
+        strays = np.where(in_line, swings + TWIST_SHARE * (strays - swings), strays)
         slips = np.linalg.norm(place - place.mean(axis=0), axis=-1).max(axis=0)
         return strays, slips, np.linalg.norm(place, axis=-1).mean(axis=0)
 
