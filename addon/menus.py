@@ -22,18 +22,32 @@ class MOTION_VARIATIONS_MT_verbs(bpy.types.Menu):
         layout.menu("MOTION_VARIATIONS_MT_presets", icon="PRESET")
         layout.operator("motion_variations.cancel", text="Cancel Variations Job", icon="X")
         layout.separator()
+        layout.operator("motion_variations.pin_frame", icon="PINNED")
+        layout.operator("motion_variations.unpin_frame", icon="UNPINNED")
+        layout.operator("motion_variations.clear_pins", text="Unpin All Frames")
+        layout.separator()
         layout.operator("motion_variations.flip", icon="TRIA_DOWN").offset = 1
         layout.operator("motion_variations.flip", text="Previous Variation", icon="TRIA_UP").offset = -1
         layout.operator("motion_variations.show", text="Show Source", icon="LOOP_BACK").index = 0
         layout.operator("motion_variations.ghosts", icon="ONIONSKIN_ON")
         layout.operator("motion_variations.read_poses", icon="FILE_REFRESH")
         layout.separator()
-        layout.operator("motion_variations.accept", text="Accept Variation", icon="CHECKMARK")
-        layout.operator("motion_variations.delete", text="Delete Variation", icon="TRASH")
-        layout.operator("motion_variations.reject", text="Reject All Variations")
+        _draw_verbs_of_the_shown(layout)
         layout.separator()
         layout.operator("motion_variations.show_log", text="Show Backend Log", icon="TEXT")
         layout.operator("motion_variations.restart_backend", text="Restart Backend", icon="FILE_REFRESH")
+
+
+def _draw_verbs_of_the_shown(layout) -> None:
+    """What can be done with the shown variation, and with all of them."""
+    layout.operator("motion_variations.star", text="Star Variation", icon="SOLO_ON")
+    layout.operator("motion_variations.regenerate", text="Regenerate Variation", icon="FILE_REFRESH")
+    layout.operator("motion_variations.mix", text="Mix Variations", icon="ARROW_LEFTRIGHT")
+    layout.operator("motion_variations.reduce_keys", text="Reduce Keys of Variation", icon="KEYFRAME")
+    layout.operator("motion_variations.accept", text="Accept Variation", icon="CHECKMARK").place = "ACTION"
+    layout.operator("motion_variations.accept", text="Accept as NLA Strip", icon="NLA").place = "STRIP"
+    layout.operator("motion_variations.delete", text="Delete Variation", icon="TRASH")
+    layout.operator("motion_variations.reject", text="Reject All Variations").keep_starred = False
 
 
 def _draw_menu(self, context):

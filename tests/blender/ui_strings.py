@@ -89,8 +89,8 @@ def written_strings() -> dict[str, str]:
             elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in SHOWN_TABLES:
                 found |= {text: where for value in node.value.values for text in texts_of(value)}
             elif path.name not in SILENT and id(node) not in passed_over:
-                text = template_of(node)
-                if text is not None and SENTENCE.match(text) and LETTERS.search(text.replace("{}", "")):
+                text = (template_of(node) or "").strip()
+                if SENTENCE.match(text) and LETTERS.search(text.replace("{}", "")):
                     found[text] = where
     return found
 
