@@ -33,7 +33,6 @@ def reduce_line(target, line: int, key_tolerance: float):
             try:
                 share = next(steps)
             except StopIteration as end:
-                strength.keep_edits(results.row_with(action))  # so that the slider takes them for what was made
                 if end.value.before:
                     strength.keep_edits(row)  # the slider scales the reduced keys from now on
                 action.update_tag()

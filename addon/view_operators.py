@@ -21,7 +21,9 @@ def read_poses(target: Target):
     slot = armature.motion_variations.rows[row].slot if row >= 0 else ""
     like = None
     for number, block in enumerate([timeline.Block.of(action) for action in actions]):
-        steps = timeline.read_steps(target.armature, block.find("actions"), slot or None, keys_only=False, clip=target.clip)
+        steps = timeline.read_steps(
+            target.armature, block.find("actions"), slot or None, keys_only=False, clip=target.clip
+        )
         with contextlib.closing(steps):
             while True:
                 try:

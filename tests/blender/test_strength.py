@@ -30,7 +30,7 @@ def values_of(action) -> dict:
     return found
 
 
-@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS"])
+@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS", "REDUCED"])
 def test_at_one_the_keys_are_what_was_written_bit_for_bit(operators, keys):
     """Whatever the slider did in between."""
     armature, action = made(operators, keys=keys)
@@ -42,7 +42,7 @@ def test_at_one_the_keys_are_what_was_written_bit_for_bit(operators, keys):
     assert keys_of(action) == written
 
 
-@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS"])
+@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS", "REDUCED"])
 def test_at_zero_the_values_are_the_sources(operators, keys):
     """On every key; with the source's own keys also the handles."""
     armature, action = made(operators, keys=keys)
@@ -147,6 +147,36 @@ def test_free_handles_of_sparse_keys_are_scaled_along(scene):
     assert keys_of(action) == before
 
 
+def test_reduced_keys_are_scaled_between_them_too(operators):
+    """Half of the change of a variation with few keys is half of it at every frame, near enough to see nothing."""
+    armature, action = made(operators, keys="REDUCED", key_tolerance=0.5)
+    operators.scale(amount=0.5)
+    row = armature.motion_variations.rows[1]
+    counts = [sum(len(keys) for keys in values_of(one).values()) for one in (action, row.full)]
+    assert counts[0] == counts[1] < 0.8 * 48 * len(values_of(action))
+    found = {
+        name: {(curve.data_path, curve.array_index): curve for curve in curves_of(one)}
+        for name, one in (("start", row.source), ("half", action), ("end", row.full))
+    }
+    worst_deg = 0.0
+    for path in {path for path, _ in found["end"] if path.endswith("rotation_quaternion")}:
+        for frame in range(1, 49):
+            start, half, end = (
+                np.array([found[name][path, index].evaluate(frame) for index in range(4)])
+                for name in ("start", "half", "end")
+            )
+            middle = start / np.linalg.norm(start) + end / np.linalg.norm(end)
+            cosine = half @ middle / np.linalg.norm(half) / np.linalg.norm(middle)
+            worst_deg = max(worst_deg, np.degrees(2 * np.arccos(min(cosine, 1.0))))
+    assert worst_deg < 1.0
+    operators.reduce_keys(key_tolerance=1.0)
+    assert not module("strength").is_edited(row)
+    reduced = keys_of(action)
+    operators.scale(amount=0.2)
+    operators.scale(amount=1.0)
+    assert keys_of(action) == reduced
+
+
 def test_the_full_keys_are_hidden_and_go_with_the_variation(operators):
     """Only once the slider was moved are there two; the second has a dot and no user but the first."""
     import bpy
@@ -215,7 +245,7 @@ def test_a_deleted_curve_or_key_comes_back_when_overwritten(operators):
     armature, action = made(operators)
     written = keys_of(action)
     operators.scale(amount=0.5)
-    bag = module("timeline").curve_collection(action, armature.animation_data.action_slot)
+    bag = module("timeline").curve_collection(*module("timeline").assigned_action(armature))
     bag.remove(bag[0])
     points = bag[3].keyframe_points
     points.remove(points[5])
