@@ -169,10 +169,17 @@ def test_reduced_keys_are_scaled_between_them_too(operators):
             cosine = half @ middle / np.linalg.norm(half) / np.linalg.norm(middle)
             worst_deg = max(worst_deg, np.degrees(2 * np.arccos(min(cosine, 1.0))))
     assert worst_deg < 1.0
-    operators.reduce_keys(key_tolerance=1.0)
-    assert not module("strength").is_edited(row)
-    reduced = keys_of(action)
+
+
+def test_keys_reduced_later_are_scaled_from_then_on(operators):
+    """Reducing isn't an edit by hand: what it leaves is what the slider scales, and what is there at 1."""
+    armature, action = made(operators)
+    operators.scale(amount=0.5)
+    operators.reduce_keys(key_tolerance=0.5)
+    row, reduced = armature.motion_variations.rows[1], keys_of(action)
+    assert not module("strength").is_edited(row) and row.strength == pytest.approx(0.5)
     operators.scale(amount=0.2)
+    assert keys_of(action) != reduced
     operators.scale(amount=1.0)
     assert keys_of(action) == reduced
 
