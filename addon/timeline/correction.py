@@ -41,7 +41,7 @@ def correct_steps(reading, change, rows, key_times, everything, write):
     """
     fitting = _Fitting(reading, change, rows, key_times, everything)
     share = 1 / (PASSES + 2)
-    written = yield from _part(0.0, share, write(fitting.plan()))
+    written = yield from _part(0.0, 0.4 * share, write(fitting.plan()))
     if not fitting.happens():
         return written, fitting.notes() if fitting.asked else ()
     number = 0
