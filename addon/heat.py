@@ -11,7 +11,7 @@ from .backend.skeleton import LIMB_HEIGHTS, leaf_distances, tree_height
 MAX_REGIONS = 6  # rows of the picture below the line of the whole body
 MAX_KEPT = 64
 ROW_PX, LINE_ROWS = 24, 3  # a row of the picture, and how many the line of the whole body has
-FULL_DEG = 10.0  # the least change that is drawn at full height; what goes beyond sets its own measure
+FULL_DEG = 10.0  # the least change that is drawn tall and hot; where more occurs, the most is
 COLD, WARM, HOT = (0.10, 0.13, 0.20), (0.86, 0.36, 0.13), (1.00, 0.88, 0.45)
 GROUND, MARK = (0.07, 0.07, 0.08), (0.93, 0.95, 1.00)
 
@@ -129,7 +129,8 @@ def paint(heat: Heat, frame: float, rows: int) -> np.ndarray:
     picture[..., :3], picture[..., 3] = GROUND, 1
     at = np.interp(np.linspace(heat.frames[0], heat.frames[-1], side), heat.frames, np.arange(len(heat.frames)))
     columns = np.round(at).astype(int)
-    full = max([FULL_DEG, heat.peak[0], *(region.degrees.max() for region in heat.regions)])
+    full = max(FULL_DEG, heat.peak[0])
+    hottest = max([FULL_DEG, *(region.degrees.max() for region in heat.regions)])
     tall = LINE_ROWS * ROW_PX - 3
     level = heat.degrees[columns] / full
     height = np.arange(tall)[:, None] + 0.5
@@ -139,7 +140,7 @@ def paint(heat: Heat, frame: float, rows: int) -> np.ndarray:
     for number, region in enumerate(heat.regions):
         top = side - (LINE_ROWS + number) * ROW_PX
         if top >= ROW_PX:
-            picture[top - ROW_PX + 3 : top - 2, :, :3] = heat_colours(region.degrees[columns] / full)
+            picture[top - ROW_PX + 3 : top - 2, :, :3] = heat_colours(region.degrees[columns] / hottest)
     if heat.frames[0] <= frame <= heat.frames[-1]:
         column = round((side - 2) * (frame - heat.frames[0]) / max(heat.frames[-1] - heat.frames[0], 1e-9))
         picture[:, column : column + 2, :3] = MARK

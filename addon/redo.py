@@ -8,12 +8,13 @@ Ctrl+Z takes the click back. *Repeat Last* (Shift+R) starts the job anew as a cl
 
 import bpy
 
-ONLY_WITH = {  # settings that mean something only beside a value of another one
-    "frame_start": ("frame_range", "CUSTOM"),
-    "frame_end": ("frame_range", "CUSTOM"),
-    "bone_collection": ("bones", "COLLECTION"),
-    "parts": ("bones", "PARTS"),
-    "seed": ("lock_seed", True),
+ONLY_WITH = {  # settings that mean something only beside some values of another one
+    "frame_start": ("frame_range", ("CUSTOM",)),
+    "frame_end": ("frame_range", ("CUSTOM",)),
+    "bone_collection": ("bones", ("COLLECTION",)),
+    "parts": ("bones", ("PARTS",)),
+    "key_tolerance": ("keys", ("AS_SOURCE", "REDUCED")),
+    "seed": ("lock_seed", (True,)),
 }
 
 
@@ -31,8 +32,8 @@ def shown_settings(operator, settings) -> list[str]:
     """The settings that the panel lists: those that had a say in this click."""
     shown = []
     for name in settings.__annotations__:
-        other, value = ONLY_WITH.get(name, ("", None))
-        if not other or getattr(operator, other, value) == value:
+        other, values = ONLY_WITH.get(name, ("", ()))
+        if not other or getattr(operator, other) in values:
             shown.append(name)
     return shown
 

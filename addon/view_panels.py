@@ -7,9 +7,10 @@ from . import ghosts, heat, pose_cache, results, timeline
 from .armature import MotionError
 from .panels import draw_sentence
 from .timeline.poses import NotInKeys
+from .translations import translated
 
 ROW_UNITS = 20  # pixels of a line of text at interface scale 1
-LABELS_UNITS = 6  # width that the words beside the picture need at least
+LABELS_UNITS = 9  # width that the words beside the picture need at least
 
 _previews = None
 _painted = None  # what the picture shows now
@@ -105,10 +106,12 @@ def draw_unread(layout, context, error) -> None:
 
 
 def draw_heat(layout, context, found) -> None:
-    """The picture on the left; beside its rows their names and figures, below it the first and the last frame."""
+    """The picture with its first and last frame; the regions' names beside its rows, below it in a narrow sidebar."""
     rows = heat.LINE_ROWS + len(found.regions)
-    room = context.region.width / (ROW_UNITS * context.preferences.system.ui_scale)
+    degrees, frame = found.peak
     column = layout.column(align=True)
+    text = f"Mean {found.degrees.mean():.1f}\u00b0, most {degrees:.1f}\u00b0 at frame {frame:g}"
+    column.label(text=translated(text), translate=False)
     row = column.row(align=True)
     row.alignment = "LEFT"
     picture = row.column(align=True)
@@ -119,13 +122,13 @@ def draw_heat(layout, context, found) -> None:
     last = ends.row()
     last.alignment = "RIGHT"
     last.label(text=f"{found.frames[-1]:g}", translate=False)
+    room = context.region.width / (ROW_UNITS * context.preferences.system.ui_scale)
     if room < rows + LABELS_UNITS:
-        row = column.row(align=True)
-    words = row.column(align=True)
-    degrees, frame = found.peak
-    words.label(text="Change")
-    words.label(text=f"\u2300 {found.degrees.mean():.1f}\u00b0", translate=False)
-    words.label(text=f"\u2264 {degrees:.1f}\u00b0 @ {frame:g}", translate=False)
+        words = column.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
+    else:
+        words = row.column(align=True)
+        for _ in range(heat.LINE_ROWS):
+            words.label(text="")
     for region in found.regions:
         words.label(text=f"{region.name}  {region.degrees.mean():.1f}\u00b0", translate=False)
 

@@ -51,7 +51,7 @@ class MotionVariationsView(bpy.types.PropertyGroup):
     colour: FloatVectorProperty(
         name="Source",
         description="Colour of the source's skeleton at the current frame",
-        subtype="COLOR",
+        subtype="COLOR_GAMMA",  # drawn as the swatch shows it
         size=4,
         default=(0.16, 0.62, 1.0, 0.9),
         min=0.0,
@@ -60,7 +60,7 @@ class MotionVariationsView(bpy.types.PropertyGroup):
     colour_before: FloatVectorProperty(
         name="Before",
         description="Colour of the ghosts before the current frame; they fade with their distance",
-        subtype="COLOR",
+        subtype="COLOR_GAMMA",
         size=4,
         default=(0.95, 0.45, 0.25, 0.7),
         min=0.0,
@@ -69,7 +69,7 @@ class MotionVariationsView(bpy.types.PropertyGroup):
     colour_after: FloatVectorProperty(
         name="After",
         description="Colour of the ghosts after the current frame; they fade with their distance",
-        subtype="COLOR",
+        subtype="COLOR_GAMMA",
         size=4,
         default=(0.45, 0.85, 0.35, 0.7),
         min=0.0,

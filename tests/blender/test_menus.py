@@ -44,7 +44,7 @@ def test_shipped_presets_load(operators, scene):
         assert module("resample_presets").apply_preset(scene.motion_variations, values) == []
         assert operators.load_preset(filepath=str(path)) == {"FINISHED"}
         results[name] = settings_of(scene)
-        assert {name: results[name][key] for key in values} == {name: values[key] for key in values}
+        assert {key: results[name][key] for key in values} == pytest.approx(values)
     assert results["Subtle take"]["strength"] < results["New phrasing"]["strength"]
     assert results["Another performer"]["level"] == "WHOLE" and results["Nervous detail"]["level"] == "DETAIL"
     assert results["Loopable take"]["loop"] != "OFF"
