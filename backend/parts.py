@@ -14,6 +14,7 @@ from .skeleton import body_root, forest_height, nearest_kept
 from .symmetry import Tree, below, find_mirror, make_tree
 
 JOIN_HEIGHTS = 0.12  # trees of bones nearer than this to each other are one body
+JOINS_TRIED = 4  # of the nearest bones
 LOOSE_HEIGHTS = 0.5  # a leaf farther than this from its parent is a target or a foot of its own
 LOOSE_SHARE = 0.3  # unless hardly anything of the skeleton is left without leaves
 FOOT_SHARE, FOOT_SPANS = 1.8, 0.12  # of a limb's length, of the span: a foot of its own is this near to a limb's end
@@ -125,27 +126,30 @@ def _parents_first(above) -> np.ndarray:
 
 
 def _joined(parents, above, heads, tails, usable) -> np.ndarray:
-    """Where the bones of a body hang on others that don't belong to it, each tree is joined to the nearest bone of the
-    largest one, as controls join them."""
+    """Where the bones of a body hang on others that don't belong to it, their trees are joined as those others do it:
+    each top goes to the bone that ends nearest to it, or hangs beside the one that begins there."""
     above = above.copy()
     top = np.arange(len(parents))
     for bone in range(len(parents)):
         top[bone] = bone if above[bone] < 0 else top[above[bone]]
     sizes = {each: usable[top == each].sum() for each in np.unique(top[usable])}
     largest = max(sizes, key=sizes.get)
-    height = np.ptp(heads[usable], axis=0).max()
-    joined = top == largest
-    waiting = [each for each in sizes if each != largest and parents[each] >= 0]
-    while waiting:
-        known = np.flatnonzero(joined & usable)
-        points = np.concatenate((heads[known], tails[known]))
-        away = [np.linalg.norm(points - heads[each], axis=1) for each in waiting]
-        near = min(range(len(waiting)), key=lambda index: away[index].min())
-        if away[near].min() > JOIN_HEIGHTS * height:
-            break
-        each = waiting.pop(near)
-        above[each] = known[away[near].argmin() % len(known)]
-        joined |= top == each
+    bones = np.flatnonzero(usable)
+    inner = bones[(above[bones] >= 0) | (bones == largest)]
+    points, carriers = np.concatenate((tails[bones], heads[inner])), np.concatenate((bones, above[inner]))
+    carriers[carriers < 0] = largest
+    longest = JOIN_HEIGHTS * np.ptp(heads[usable], axis=0).max()
+    ways = []
+    for each in sizes:
+        if each != largest and parents[each] >= 0:
+            away = np.where(top[carriers] == each, np.inf, np.linalg.norm(points - heads[each], axis=1))
+            ways += [(away[place], each, carriers[place]) for place in np.argsort(away, kind="stable")[:JOINS_TRIED]]
+    for away, each, carrier in sorted(ways):
+        row = carrier
+        while above[row] >= 0:
+            row = above[row]
+        if away <= longest and above[each] < 0 and row != each:
+            above[each] = carrier
     return above
 
 

@@ -283,7 +283,7 @@ def test_pins_are_kept_with_the_source(operators, scene, tmp_path):
     assert not operators.pin_frame.poll()
 
 
-@pytest.mark.parametrize("keys", ("EVERY_FRAME", "SOURCE_KEYS"))
+@pytest.mark.parametrize("keys", ("EVERY_FRAME", "AS_SOURCE", "REDUCED", "SOURCE_KEYS"))
 def test_a_range_without_keys_at_its_borders(operators, keys):
     """Poses at the borders and on the source's keys outside stay, whichever keys are written; between keys outside,
     where Blender places handles anew, they nearly do."""
