@@ -43,14 +43,14 @@ class Blender:
 
     Attributes:
         version: such as "5.2". python: the one that it is built for. group: its packages in pyproject.toml.
-        folder: of its environment. is_oldest: it lacks what tests with the mark `newer` need.
+        folder: of its environment. lacks: marks of tests that need what it doesn't have.
     """
 
     version: str
     python: tuple[int, int]
     group: str
     folder: Path
-    is_oldest: bool = False
+    lacks: tuple[str, ...] = ()
 
     @property
     def executable(self) -> Path:
@@ -67,10 +67,10 @@ MAIN = Blender("5.0", (3, 11), "blender", ROOT / ".venv-blender")
 BLENDERS = {
     one.version: one
     for one in (
-        Blender("4.2", (3, 11), "blender-4-2", ROOT / ".venv-blender-4.2", is_oldest=True),
+        Blender("4.2", (3, 11), "blender-4-2", ROOT / ".venv-blender-4.2", lacks=("newer", "draco")),
         Blender("4.5", (3, 11), "blender-4-5", ROOT / ".venv-blender-4.5"),
         MAIN,
-        Blender("5.2", (3, 13), "blender-5-2", ROOT / ".venv-blender-5.2"),
+        Blender("5.2", (3, 13), "blender-5-2", ROOT / ".venv-blender-5.2", lacks=("draco",)),
     )
 }
 

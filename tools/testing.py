@@ -74,8 +74,7 @@ def run_tests(path: Path, dist: Path, extension: str, blenders, arguments) -> in
 
 def marks(blender) -> list[str]:
     """Leaves out tests of what a version, or its environment, doesn't have."""
-    lacking = ["newer"] if blender.is_oldest else []
-    lacking += [] if blender is MAIN else ["torch"]
+    lacking = [*blender.lacks, *(() if blender is MAIN else ("torch",))]
     return ["-m", " and ".join(f"not {mark}" for mark in lacking)] if lacking else []
 
 

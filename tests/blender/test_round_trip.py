@@ -27,11 +27,11 @@ STILL = {  # refused: no bones, no action, no keys
     "blend_broken_library_link.blend", "blend_nla_stack_no_active_action.blend", "fbx_binary_maya_human_ik.fbx",
     "glb_armature_without_animation.glb",
 }  # fmt: skip
-# What Blender 4.2's module can't open: files of later versions or with slots, FBX as text, Draco (lacks its library).
+# What Blender 4.2's module can't open: files of later versions or with slots, FBX as text.
 NEWER = {
     "blend_broken_library_link.blend", "blend_one_action_two_slots_two_armatures.blend", "fbx_ascii_maya_sausage.fbx",
-    "glb_draco_30fps_mech.glb", "glb_draco_rigid_cat.glb",
 }  # fmt: skip
+DRACO = {"glb_draco_30fps_mech.glb", "glb_draco_rigid_cat.glb"}
 # The importer's child inherits its parent's uneven scale: turns there are no turns, so only reading is exact.
 SHEARED = {"fbx_binary_motionbuilder_sausage_rrss.fbx", "blend_nonuniform_scale_mixed_rotation_modes.blend"}
 
@@ -41,6 +41,11 @@ def need(path: str):
     if not path:
         pytest.skip(f"{SHARED} isn't there; it has the real files")
     return SHARED / path
+
+
+def marks_of(name: str) -> list:
+    """What a module must have to open the file."""
+    return [pytest.mark.newer] * (name in NEWER) + [pytest.mark.draco] * (name in DRACO)
 
 
 @pytest.fixture
@@ -107,7 +112,7 @@ def test_models(timeline, path):
 
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=[pytest.mark.newer] * (Path(path).name in NEWER)) for path in SAMPLES],
+    [pytest.param(path, marks=marks_of(Path(path).name)) for path in SAMPLES],
 )
 def test_samples(timeline, path):
     """Importer samples: FBX, BVH in several orders and rates, odd GLB and BLEND files."""

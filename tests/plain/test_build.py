@@ -104,14 +104,14 @@ def test_blender_files_get_a_process_each():
 
 
 def test_other_blenders_run_what_depends_on_them():
-    """All Blender and process tests, but for the demo's and those that need PyTorch or what the oldest lacks."""
+    """All Blender and process tests, but for the demo's and those that need PyTorch or what the module lacks."""
     oldest, newest = environments.BLENDERS["4.2"], environments.BLENDERS["5.2"]
     assert testing.test_processes([], newest)[0] == ["tests/process"]
     rest = [one for one in testing.test_processes([])[1:] if one != ["tests/blender/test_demo.py"]]
     assert testing.test_processes([], newest)[1:] == rest
     assert testing.marks(environments.MAIN) == []
-    assert testing.marks(newest) == ["-m", "not torch"]
-    assert testing.marks(oldest) == ["-m", "not newer and not torch"]
+    assert testing.marks(newest) == ["-m", "not draco and not torch"]
+    assert testing.marks(oldest) == ["-m", "not newer and not draco and not torch"]
 
 
 @pytest.mark.parametrize(
