@@ -1,4 +1,4 @@
-"""Builds, shows, tests and times Motion Variations: `python build.py [build | demo | test | bench | setup] [options]`.
+"""Builds, shows, tests and times Motion Variations: `python build.py [COMMAND] [options]`.
 
     python build.py                  the extension as dist/motion_variations-<version>.zip, validated by Blender
     python build.py demo             installs that zip in a real Blender and varies a clip: out/ has the .blend, a
@@ -6,6 +6,7 @@
     python build.py test             every test, against the built zip; further arguments go to pytest
     python build.py test --blender all   the tests in each version of Blender (or some: --blender 4.2,5.2)
     python build.py bench            the speed table
+    python build.py reduction        what fewer keys cost, clip by clip: table and picture
     python build.py setup            only the environment, with PyTorch, for `python -m training`
 
 Needs nothing but Python 3.11 (Blender 5.2 also 3.13): what else is needed goes into `.venv-blender` beside this file,
@@ -106,6 +107,14 @@ def command_demo(arguments) -> int:
     return run([str(python), "-m", "demo", *arguments, "--zip", str(build_zip(python))])
 
 
+def command_reduction(arguments) -> int:
+    """Keys against error, in the environment's Python."""
+    python = ensure_environment()
+    if "-h" in arguments or "--help" in arguments:
+        return run([str(python), "-m", "demo.reduction", *arguments, "--zip", "-"])
+    return run([str(python), "-m", "demo.reduction", *arguments, "--zip", str(build_zip(python))])
+
+
 def command_bench(arguments) -> int:
     """The speed table, in the environment's Python."""
     python = ensure_environment()
@@ -129,6 +138,7 @@ COMMANDS = {
     "demo": command_demo,
     "test": command_test,
     "bench": command_bench,
+    "reduction": command_reduction,
     "setup": command_setup,
 }
 

@@ -17,6 +17,8 @@ PLACE_AT_HALF_DEGREE = 2e-3 / 1.7  # body heights that joints and locations may 
 LEVER_SHARE = 0.7  # of a joint's tolerance that one bone may use up by its turn alone
 TIGHTEN = 0.9  # of what would just do
 NO_MATTER = 0.25, 0.05  # of a joint's tolerance: bones that move it less aren't asked to do better, at first and later
+STILL = 1.0  # joint tolerances a frame: a joint that moves less may be off by less, ...
+RESTING = 0.25  # ... down to this share of the tolerance where it rests
 LEAST = 0.05  # of what a bone was allowed, each time: below that, keys would only follow noise
 AROUND = 3  # samples before and behind one where joints miss: keys may come to stand there instead
 SAMPLED_POSES = 24  # enough to see how far from a bone its joints are
@@ -140,6 +142,8 @@ class Body:
         turns, heads = self._poses(channels)
         self._joints = choose_joints(turns, heads)
         self._heads = heads[:, self._joints]
+        steps = np.sqrt((np.diff(self._heads, axis=2) ** 2).sum(axis=0))
+        self._steps_m = np.minimum(np.pad(steps, ((0, 0), (1, 0)), "edge"), np.pad(steps, ((0, 0), (0, 1)), "edge"))
         self._above = _ancestors(rig.parents)[:, self._joints]  # [N, J]: the bone is above the joint, or is it
         some = np.unique(np.linspace(0, heads.shape[2] - 1, SAMPLED_POSES).astype(int))
         apart = heads[:, :, None, some] - heads[:, self._joints][:, None, :, some]
@@ -170,6 +174,13 @@ class Body:
         heads = self._poses(replace(self._channels, values=fitted))[1][:, self._joints]
         return np.sqrt(((heads - self._heads) ** 2).sum(axis=0))
 
+    def over(self, misses, place_m: float) -> np.ndarray:
+        """How far the joints are off over what they may be, `[J, T]`: `place_m`, and less where they rest.
+
+        A foot that is off by as much as it moves in a frame is seen to slide.
+        """
+        return misses / (place_m * np.clip(self._steps_m / (STILL * place_m), RESTING, 1.0))
+
     def limit_levers(self, ruler: Ruler, place_m: float) -> None:
         """Allows bones less of a turn whose turn carries joints far away."""
         for start, stop, strip in zip(ruler.starts, ruler.stops, ruler.strips, strict=True):
@@ -183,13 +194,13 @@ class Body:
             return self.scale
         return float(self.lever[strip.bone] if strip.bone != OBJECT else self.lever.max(initial=0.0))
 
-    def tighten(self, ruler: Ruler, values, misses, columns, place_m: float, loose: bool) -> bool:
-        """Allows bones less where joints that they carry are off by more than `place_m`; whether any was.
+    def tighten(self, ruler: Ruler, values, over, columns, place_m: float, loose: bool) -> bool:
+        """Allows bones less where joints that they carry are off by more than they may be; whether any was.
 
         Args:
+            over: of `over`.
             loose: keys will also go, so that errors will lie elsewhere; without, keys will only be added.
         """
-        over = misses / place_m
         off = ruler.off(np.arange(len(ruler.times)), values)
         tightened = False
         for number, strip in enumerate(ruler.strips):

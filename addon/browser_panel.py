@@ -84,6 +84,7 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
         buttons.operator("motion_variations.accept", icon="CHECKMARK").place = "ACTION"
         buttons.operator("motion_variations.accept", text="", icon="NLA").place = "STRIP"
         buttons.operator("motion_variations.reduce_keys", text="", icon="KEYFRAME")
+        buttons.operator("motion_variations.reduce_keys", text="", icon="KEYFRAME")
         draw_outcome(layout, context, "VARIATIONS")
 
     def draw_list(self, layout, armature):

@@ -188,7 +188,7 @@ class ResampleSettings:
         name="Keys",
         description="Where the variations get keys. Frames outside the range keep the source's keys",
         items=KEYS,
-        default="EVERY_FRAME",
+        default="AS_SOURCE",
     )
     key_tolerance: FloatProperty(
         name="Tolerance",

@@ -72,6 +72,8 @@ def write_keys_steps(
         tolerance_rad: for these two. thin_rest: "REDUCED" also thins curves on which nothing happens.
         held: frames of the reading that get keys in any case, for their poses stay.
     """
+    if keys == KEEP_SOURCE and reading.channels.dense.all():
+        keys = DENSE
     if keys not in (KEEP_SOURCE, THIN_ALL):
         written = yield from write_steps(reading, change, name, keys, frame_range)
         if len(held) and keys != DENSE:
@@ -211,10 +213,11 @@ def _fit_steps(ruler, body, place_m, columns, rows_of):
         values = np.concatenate([fit.values for fit in fits])
         misses = body.misses(ruler, values, columns, rows_of)
         yield 0.6 + 0.4 * (around + 0.5) / ROUNDS
-        if missed is None or misses.max() < missed[0]:
-            missed = misses.max(), list(fits)
+        over = body.over(misses, place_m)
+        if missed is None or over.max() < missed[0]:
+            missed = over.max(), misses.max(), list(fits)
         loose = around < LOOSE
-        if misses.max() <= place_m or not body.tighten(ruler, values, misses, columns, place_m, loose):
+        if over.max() <= 1 or not body.tighten(ruler, values, over, columns, place_m, loose):
             break
         for number, (first, last) in enumerate(batches):
             samples = ruler.samples(first, last)
@@ -225,11 +228,11 @@ def _fit_steps(ruler, body, place_m, columns, rows_of):
             fits[number] = fit_keys(samples, measure[1], masks[number])
             yield 0.6 + 0.4 * (around + 0.5 + 0.5 * (number + 1) / len(batches)) / ROUNDS
     if missed is not None:
-        fits = missed[1]
+        fits = missed[2]
     offsets = [ruler.starts[first] for first, _ in batches]
     keys = np.concatenate([fit.keys + offset for fit, offset in zip(fits, offsets, strict=True)])
     parts = (np.concatenate([getattr(fit, name) for fit in fits]) for name in ("left", "right", "aligned"))
-    return _Fits(keys, *parts), missed and float(missed[0])
+    return _Fits(keys, *parts), missed and float(missed[1])
 
 
 def _batches(ruler) -> list[tuple[int, int]]:

@@ -178,7 +178,7 @@ def test_as_the_source_keeps_baked_curves_baked(timeline):
     animate(armature, frames=range(1, 41))
     _, dense, same = pairs(timeline, armature, keys="AS_SOURCE")
     assert stage.keys_of(same.action) == stage.keys_of(dense.action)
-    assert same.reduced.before == 0
+    assert same.reduced is None
 
 
 def test_marked_keys_of_a_baked_source_stay(timeline):
@@ -357,7 +357,7 @@ def test_reduce_keys_of_a_line(operators):
     assert stage.keys_of(first) == reduced
     operators.reduce_keys(key_tolerance=0.5)
     assert "nothing to reduce" in stage.module("session").message
-    assert stage.contents()["actions"] == after
+    assert stage.contents()["actions"].items() >= after.items()
     assert operators.reduce_keys(index=2) == {"FINISHED"}
     assert len(stage.curves_of(second)[0].keyframe_points) < 48
     assert bpy.data.actions.get(second.name) == second
