@@ -7,8 +7,9 @@ from .panels import CATEGORY, draw_outcome, draw_sentence
 from .translations import translated
 
 LEVEL_ICONS = {"WHOLE": "WORLD", "PHRASES": "IPO_EASE_IN_OUT", "DETAIL": "RNDCURVE"}
-KIND_ICONS = {"VARIATION": "MOD_NOISE", "MIX": "ARROW_LEFTRIGHT", "RECONSTRUCTION": "MOD_MIRROR"}
-NAME_SHARE = 0.55  # of a line's width
+KIND_ICONS = {"MIX": "ARROW_LEFTRIGHT", "RECONSTRUCTION": "MOD_MIRROR"}
+NARROW_PX = 330  # of the sidebar at interface scale 1: below it the seeds leave their room to the names
+NAME_SHARE = {True: 0.5, False: 0.68}  # of a line's width, in a wide sidebar and in a narrow one
 
 
 def strength_of(row) -> float:
@@ -28,20 +29,21 @@ class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):
             row.label(text="Deleted action", icon="BLANK1")
             return
         shown = item.action == results.active_action(data.id_data)
-        row.label(text="", icon="HIDE_OFF" if shown else "BLANK1")
+        icon = "HIDE_OFF" if shown else "ACTION"
         if item.kind == "SOURCE":
-            row.label(text=item.action.name, icon="ACTION", translate=False)
+            row.label(text=item.action.name, icon=icon, translate=False)
             return
-        split = row.split(factor=NAME_SHARE, align=True)
-        split.prop(item, "title", text="", emboss=False, icon=KIND_ICONS[item.kind])
+        icon = icon if shown else KIND_ICONS.get(item.kind, LEVEL_ICONS[item.level])
+        wide = context.region.width / context.preferences.system.ui_scale > NARROW_PX
+        split = row.split(factor=NAME_SHARE[wide], align=True)
+        split.prop(item, "title", text="", emboss=False, icon=icon)
         side = split.row(align=True)
         facts = side.row(align=True)
         facts.active = shown
-        facts.alignment = "RIGHT"
-        if item.kind == "VARIATION":
+        if wide and item.kind == "VARIATION":
             facts.label(text=str(item.seed), translate=False)
         if item.kind != "RECONSTRUCTION":
-            facts.label(text=f"{strength_of(item):.2f}", icon=LEVEL_ICONS[item.level], translate=False)
+            facts.label(text=f"{strength_of(item):.2f}", translate=False)
         side.prop(item, "star", text="", emboss=False, icon="SOLO_ON" if item.star else "SOLO_OFF")
 
     def filter_items(self, context, data, property):
@@ -107,9 +109,7 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
         """What the shown variation is, how much of it, and what it can be mixed with."""
         armature, origin = row.id_data, row.action.motion_variations
         text = {"RECONSTRUCTION": "The source as the model knows it", "MIX": "A mix of two variations"}.get(row.kind)
-        text = (
-            text or f"Seed {row.seed}, {row.level.lower()}, {row.change_deg * origin.applied:.1f}\u00b0 from the source"
-        )
+        text = text or f"Seed {row.seed}, {row.level.lower()}, {row.change_deg * origin.applied:.1f}\u00b0"
         layout.label(text=translated(text), translate=False)
         if strength.looks_edited(row) or strength.is_cut_off(row):
             column = layout.column(align=True)

@@ -311,7 +311,15 @@ def test_every_icon_of_the_list_exists(scene):
 
     known = {item.identifier for item in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items}
     panel = module("browser_panel")
-    used = {*panel.LEVEL_ICONS.values(), *panel.KIND_ICONS.values(), "SOLO_ON", "SOLO_OFF", "NLA", "FILE_REFRESH"}
+    used = {
+        *panel.LEVEL_ICONS.values(),
+        *panel.KIND_ICONS.values(),
+        "SOLO_ON",
+        "SOLO_OFF",
+        "NLA",
+        "FILE_REFRESH",
+        "KEYFRAME",
+    }
     assert used <= known
 
 

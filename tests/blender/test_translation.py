@@ -10,7 +10,7 @@ from tests.blender.stage import module, walker
 LANGUAGE = "de"
 FRAGMENTS = {  # of sentences, and values that are filled into them
     "constraints", "drivers", "NLA tracks", "{} variations", "1 variation", "{} of {} curves differ",
-    "A mix of two variations", "whole", "phrases", "detail", "Seed {}, {}, {}\u00b0 from the source",
+    "A mix of two variations", "whole", "phrases", "detail", "Seed {}, {}, {}\u00b0",
     "Strip '{}' on '{}'{}", ", which is muted", "Mean {}\u00b0, most {}\u00b0 at frame {}",
 }  # fmt: skip
 
