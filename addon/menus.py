@@ -26,7 +26,7 @@ class MOTION_VARIATIONS_MT_verbs(bpy.types.Menu):
         layout.operator("motion_variations.unpin_frame", icon="UNPINNED")
         layout.operator("motion_variations.clear_pins", text="Unpin All Frames")
         layout.separator()
-        layout.operator("motion_variations.flip", icon="TRIA_DOWN").offset = 1
+        layout.operator("motion_variations.flip", text="Next Variation", icon="TRIA_DOWN").offset = 1
         layout.operator("motion_variations.flip", text="Previous Variation", icon="TRIA_UP").offset = -1
         layout.operator("motion_variations.show", text="Show Source", icon="LOOP_BACK").index = 0
         layout.operator("motion_variations.ghosts", icon="ONIONSKIN_ON")

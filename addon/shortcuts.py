@@ -41,7 +41,7 @@ class MOTION_VARIATIONS_MT_pie(bpy.types.Menu):
         pie = self.layout.menu_pie()
         pie.operator_context = "INVOKE_DEFAULT"
         pie.operator("motion_variations.flip", text="Previous Variation", icon="TRIA_LEFT").offset = -1
-        pie.operator("motion_variations.flip", icon="TRIA_RIGHT").offset = 1
+        pie.operator("motion_variations.flip", text="Next Variation", icon="TRIA_RIGHT").offset = 1
         pie.operator("motion_variations.show", text="Show Source", icon="LOOP_BACK").index = 0
         pie.operator("motion_variations.resample", icon="MOD_NOISE")
         pie.operator("motion_variations.encode", icon="VIEWZOOM")

@@ -83,7 +83,7 @@ class MOTION_VARIATIONS_OT_flip(bpy.types.Operator):
     """Show the next or the previous line of the list on the armature, the source among them. No action is changed"""
 
     bl_idname = "motion_variations.flip"
-    bl_label = "Next Variation"
+    bl_label = "Flip Variations"
     bl_options = {"UNDO"}
 
     offset: IntProperty(
