@@ -1,11 +1,11 @@
-"""python -m training prepare | train | prior | evaluate | export | card | scaling"""
+"""python -m training prepare | measure | train | prior | evaluate | export | card | scaling"""
 
 import importlib
 import sys
 
 from backend.errors import UserError
 
-STEPS = ("prepare", "train", "prior", "evaluate", "export", "card", "scaling")
+STEPS = ("prepare", "measure", "train", "prior", "evaluate", "export", "card", "scaling")
 
 
 def main():

@@ -14,21 +14,21 @@ from backend.model import ModelConfig, cosine_basis, embed_frames, embed_skeleto
 
 from .dataset import STRUCTURE, batch_features
 
-WINDOWS = 2500  # from which the components are taken
 SMALLEST = 1e-3  # of the largest deviation: components below it are not blown up to unit size
 
 
 @torch.no_grad()
-def linear_start(tree: dict, config: ModelConfig, batches) -> None:
+def linear_start(tree: dict, config: ModelConfig, batches, windows: int) -> None:
     """Sets summary, mean, latent and expand of the first level, in place.
 
     Args:
         tree: the model's parameters, tensors. batches: an iterator of batches, see `dataset.WindowBatches`.
+        windows: from which the components are taken.
     """
     level = config.levels[0]
     width, basis = config.width, torch.from_numpy(cosine_basis(level.stride, level.coefficients).T).float()
     rows = []
-    while sum(map(len, rows)) < WINDOWS:
+    while sum(map(len, rows)) < windows:
         batch = next(batches)
         structure = {name: batch[name] for name in STRUCTURE}
         joints, root, _ = batch_features(batch, structure)

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from backend.engines import load_engine
 from backend.model import decode, embed_skeleton, encode
 
 from .dataset import STRUCTURE, batch_features
@@ -96,6 +97,7 @@ class Losses(torch.nn.Module):
     def __init__(self, weights: torch.nn.Module, settings: Settings):
         super().__init__()
         self.weights, self.settings = weights, settings
+        load_engine("torch")  # torch.compile can't look into an import
 
     def forward(self, batch, drawn):
         """See `losses_of`."""

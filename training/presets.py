@@ -20,6 +20,7 @@ class Settings:
     frames: int = 2304  # a part of a batch
     parts: int = 1  # a batch; a step's gradient is the mean over its parts, which processes share
     lengths: tuple[tuple[int, float], ...] = ((64, 0.85), (160, 0.12), (384, 0.03))  # frames of a window, its share
+    start_windows: int = 2500  # from which the linear start takes its components
     matrix_rate: float = 0.01  # Muon, on the matrices of the trunk
     rate: float = 1e-3  # AdamW, on all else
     skeleton_rate: float = 5e-4  # AdamW, on the skeleton encoder and the adapters
@@ -53,6 +54,7 @@ TINY = replace(
     ),
     minutes=1.0,
     frames=512,
+    start_windows=400,
     lengths=((64, 1.0),),
 )
 LARGE = replace(

@@ -128,7 +128,8 @@ def modules_for(settings: Settings, state, store: ClipStore):
     """The weights and their running average, from a checkpoint or at the linear start, the same in every process."""
     module, averaged = (as_module(initial_parameters(settings.model, settings.seed)) for _ in range(2))
     if state is None:
-        linear_start(as_tree(module), settings.model, iter(batches_of(store, settings, range(settings.parts))))
+        batches = iter(batches_of(store, settings, range(settings.parts)))
+        linear_start(as_tree(module), settings.model, batches, settings.start_windows)
         averaged.load_state_dict(module.state_dict())
     else:
         module.load_state_dict(state["module"])

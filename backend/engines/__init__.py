@@ -12,6 +12,7 @@ import numpy as np
 from . import numpy_engine
 
 NAMES = ("numpy", "torch")
+_loaded = {"numpy": numpy_engine}
 
 
 def engine_of(array):
@@ -27,11 +28,11 @@ def load_engine(name: str):
     Raises:
         ValueError: the name is neither. ImportError: torch is asked for and this Python has none.
     """
-    if name == "numpy":
-        return numpy_engine
-    if name == "torch":
-        return importlib.import_module(f"{__name__}.torch_engine")
-    raise ValueError(f"There is no engine '{name}'; choose one of {', '.join(NAMES)}.")
+    if name not in NAMES:
+        raise ValueError(f"There is no engine '{name}'; choose one of {', '.join(NAMES)}.")
+    if name not in _loaded:
+        _loaded[name] = importlib.import_module(f"{__name__}.{name}_engine")
+    return _loaded[name]
 
 
 def to_numpy(array) -> np.ndarray:
