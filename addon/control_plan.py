@@ -11,8 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from .armature import local_rest, split_rotation
-from .backend.rotations import matrix_to_quaternion
-from .channels import OBJECT, conjugate, multiply, rotate
+from .backend.rotations import matrix_to_quaternion, quaternion_to_euler, quaternion_to_rotvec
+from .channels import (
+    CHANNEL_SIZE,
+    OBJECT,
+    basis_quaternions,
+    conjugate,
+    multiply,
+    rotate,
+    rotation_channel,
+    turn_basis,
+)
 from .links import FOLLOWING, WHOLE_INFLUENCE, step_sources
 
 SMALLEST_VOLUME = 1e-9
@@ -124,18 +133,19 @@ class Steps:
         joint = int(controls.joints[bone])
         handed = self._carried(place_from, head)[0]
         if bone in self.fixed.turns:
-            turn = self._fixed_turn(bone, turn)
+            turn = self._turned(bone, turn, self.fixed.turns[bone])
         elif controls.turn[bone]:
             self.turns[bone] = self._turn(bone, turn, self.joint_turns[:, joint])
-            turn = self.joint_turns[:, joint]
+            turn = self._turned(bone, turn, self._possible(bone, self.turns[bone]))
         if bone in self.fixed.shifts:
             axes, size = self._location_axes(bone)
             place = place + rotate(handed, rotate(axes, self.fixed.shifts[bone] * size))
         elif controls.shift[bone] or bone in self.pole_of:
             goal = self._pole_goal(self.pole_of[bone]) if bone in self.pole_of else self._moved(joint, head)
             axes, size = self._location_axes(bone)
-            self.shifts[bone] = rotate(conjugate(axes), rotate(conjugate(handed), goal - place)) / size
-            place = goal
+            shift = rotate(conjugate(axes), rotate(conjugate(handed), goal - place)) / size
+            self.shifts[bone] = shift
+            place = place + rotate(handed, rotate(axes, shift * self._keyed(bone, "location")[:, None] * size))
         if turn_from < 0 <= joint and rig.parents[bone] >= 0 and not controls.turn[bone]:
             # What an IK or an aim makes of a bone is the joint's own change at first, and little in the later passes.
             turn = self.joint_turns[:, joint] if self.first else self.still
@@ -160,10 +170,33 @@ class Steps:
         vector = rotate(conjugate(self.poses.turns[:, bone]), step[1:])
         return np.concatenate((step[:1], vector))
 
-    def _fixed_turn(self, bone, handed):
-        """The world turn of a bone that has a change in its own axes already."""
-        fixed, axes = self.fixed.turns[bone], self.poses.turns[:, bone]
-        return multiply(handed, np.concatenate((fixed[:1], rotate(axes, fixed[1:]))))
+    def _turned(self, bone, handed, own):
+        """The world turn of a bone that is handed one down and gets a turn in its own axes."""
+        return multiply(handed, np.concatenate((own[:1], rotate(self.poses.turns[:, bone], own[1:]))))
+
+    def _keyed(self, bone, kind) -> np.ndarray:
+        """Which components of a bone's property have keys, bool."""
+        keyed = np.zeros(CHANNEL_SIZE[kind], dtype=bool)
+        channels = self.reading.channels
+        keyed[channels.indices[channels.rows(bone, kind)]] = True
+        return keyed
+
+    def _possible(self, bone, turn):
+        """What becomes of a turn in a bone's own axes where only some of the rotation's components have keys."""
+        mode = self.rig.modes[bone]
+        keyed = self._keyed(bone, rotation_channel(mode))
+        if keyed.all():
+            return turn
+        own = self.poses.own[:, bone]
+        before = own
+        if mode == "AXIS_ANGLE":
+            vector = quaternion_to_rotvec(own.T).T
+            angle = np.linalg.norm(vector, axis=0)
+            before = np.concatenate((angle[None], vector / np.maximum(angle, 1e-9)))
+        elif mode != "QUATERNION":
+            before = quaternion_to_euler(own.T, mode).T
+        after = np.where(keyed[:, None], turn_basis(mode, before, turn), before)
+        return multiply(conjugate(own), basis_quaternions(mode, after))
 
     def _location_axes(self, bone):
         """The axes of a bone's location, `[4, 1 or T]`, and the size of its units."""

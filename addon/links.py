@@ -156,6 +156,15 @@ def held_bones(poses) -> tuple[np.ndarray, np.ndarray]:
     return turned, placed
 
 
+def depends_on_itself(bone: int, parents, links) -> bool:
+    """Whether a bone moves itself by way of others."""
+    below = followers_of(parents, links)
+    first = set(below[bone])
+    return bone in first or any(
+        bone in below[other] for other in np.flatnonzero(dependents(bone, parents, links, below))
+    )
+
+
 def go_in_circles(parents, links) -> bool:
     """Whether a bone depends on itself by way of others, so that Blender shows it late."""
     below, state = followers_of(parents, links), [0] * len(parents)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .channels import CHANNEL_SIZE, OBJECT, rotation_channel
+from .links import depends_on_itself
 from .rewrite import NOTHING_RAD, some
 
 
@@ -69,6 +70,16 @@ def _causes(reading, change, misturned, misplaced):
     limbs = controls.joints[controls.inner]
     inner[limbs[limbs >= 0]] = True
     inner &= ~controls.turned
+    circling = misturned | misplaced
+    for joint in np.flatnonzero(circling):
+        circling[joint] = depends_on_itself(int(bones[joint]), rig.parents, rig.links)
+    yield (
+        circling,
+        (
+            "{count} joints depend on themselves in a circle of constraints, so that Blender shows them late: {names}. "
+            "Mend the rig."
+        ),
+    )
     yield (
         _at_limb_ends(reading) & controls.placed & misplaced,
         (

@@ -168,11 +168,13 @@ class _Fitting:
         self.measure(poses)
         errors = {key: self._error_of(*key) for key in self._keys()}
         fixed = Rises({}, {})
-        reverted = False
-        for key, error in errors.items():
-            if key not in self.settled and key in self.before and not _is_better(error, self.errors[key]):
+        reverted = set()
+        for key, error in sorted(errors.items(), key=lambda item: item[0][1]):  # parents before their children
+            worse = key in self.before and not _is_better(error, self.errors[key])
+            # What hangs on a bone that is put back couldn't get better, and has its turn in the next pass.
+            if key not in self.settled and worse and not self._hangs_on(key[1], reverted):
                 self.settled.add(key)
-                reverted = True
+                reverted.add(key[1])
                 self._put_back(*key, fixed)
             elif key in self.settled:
                 self._hold(*key, fixed)
@@ -188,6 +190,13 @@ class _Fitting:
                     self.before[key], self.errors[key] = self._rises(part)[bone], errors[key]
                     self._add(part, bone, rise)
         return True
+
+    def _hangs_on(self, bone, others) -> bool:
+        """Whether one of some bones is above a bone."""
+        above = int(self.rig.parents[bone])
+        while above >= 0 and above not in others:
+            above = int(self.rig.parents[above])
+        return above >= 0
 
     def _rises(self, part) -> dict:
         return self.rises.turns if part == "turn" else self.rises.shifts

@@ -12,6 +12,7 @@ from ..links import go_in_circles
 from .actions import assign_action, assigned_action, capture, curve_collection, restore
 
 STEP_S = 0.04  # how long evaluating keeps Blender between two steps
+SETTLING = 3  # looks at a frame after which bones that depend on each other in a circle stand still
 FLAT_VOLUME = 1e-18  # of an object's matrix: scaled to nothing
 
 
@@ -131,7 +132,7 @@ def evaluated_poses(armature, rig, action, slot, scene, frames, alone=False, ste
                 if alone:
                     armature.animation_data.use_nla = False
                 start, until = done, time.monotonic() + step_s
-                if circular:  # each bone of a circle shows the pose before: let it settle
+                for _ in range(SETTLING if circular else 0):  # each bone of a circle shows the pose before
                     _evaluated_frame(armature, scene, float(frames[done]), world, outside, done)
                 raw = []
                 while done < count and (time.monotonic() < until or done == start):

@@ -96,7 +96,7 @@ def measure(row: Row, armature, name: str, keys: str, strength: float) -> None:
     if keys == "SOURCE_KEYS":  # between its keys a curve is its own
         times = {round(key.co[0]) for curve in stage.curves_of(action) for key in curve.keyframe_points}
         rows = np.flatnonzero([round(frame) in times for frame in reading.frames.tolist()])
-    blender_poses(armature, names, reading.frames[:1])  # bones that depend on each other in a circle settle
+    blender_poses(armature, names, reading.frames[[0, 0, 0]])  # bones that depend on each other in a circle settle
     turns, heads = blender_poses(armature, names, reading.frames)
     compare(row, reading, change, turns, heads, rows)
     count_keys(row, action, written.action)
