@@ -186,8 +186,7 @@ class MOTION_VARIATIONS_OT_keep_edits(LineOperator, bpy.types.Operator):
 
 
 class MOTION_VARIATIONS_OT_regenerate(JobOperator, bpy.types.Operator):
-    """Make the shown variation again, from its own seed and settings, with the panel's strength and level. It is added
-    to the list; the shown one stays"""
+    """Add the shown variation once more, from its own seed and settings, with the panel's strength and level"""
 
     bl_idname = "motion_variations.regenerate"
     bl_label = "Regenerate"
