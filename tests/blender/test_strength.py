@@ -13,10 +13,10 @@ LIMIT_S, FRAMES, BONES = 0.1, 300, 141
 SLACK = 1.5  # for the first move, which also makes the hidden copy, on a slow machine
 
 
-def made(operators, **settings):
+def made(operators, keys="EVERY_FRAME", **settings):
     """An armature with one variation that is shown."""
     armature = walker()
-    operators.resample(count=1, seed=1, **settings)
+    operators.resample(count=1, seed=1, keys=keys, **settings)
     return armature, armature.animation_data.action
 
 
@@ -30,7 +30,7 @@ def values_of(action) -> dict:
     return found
 
 
-@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS", "REDUCED"])
+@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS", "AS_SOURCE", "REDUCED"])
 def test_at_one_the_keys_are_what_was_written_bit_for_bit(operators, keys):
     """Whatever the slider did in between."""
     armature, action = made(operators, keys=keys)
@@ -42,7 +42,7 @@ def test_at_one_the_keys_are_what_was_written_bit_for_bit(operators, keys):
     assert keys_of(action) == written
 
 
-@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS", "REDUCED"])
+@pytest.mark.parametrize("keys", ["EVERY_FRAME", "SOURCE_KEYS", "AS_SOURCE", "REDUCED"])
 def test_at_zero_the_values_are_the_sources(operators, keys):
     """On every key; with the source's own keys also the handles."""
     armature, action = made(operators, keys=keys)
