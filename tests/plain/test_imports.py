@@ -20,6 +20,7 @@ ALLOWED = {
     "demo": {"backend", "pictures", "training"},
 }
 BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils", "bl_ext", "gpu", "gpu_extras", "blf", "bmesh"}
+BLENDER |= {"bl_operators", "bl_ui", "rna_keymap_ui"}  # presets, panels, keymaps
 TREE_LINE = re.compile(r"^(?P<indent> *)(?P<name>[\w./-]+?/?)(?:\s{2,}(?P<purpose>\S.*))?$")
 UNLISTED = {".gitignore"}
 UNLISTED_FOLDERS = ("tests/", "docs/", "backend/checkpoints/")  # named in the tree as folders
