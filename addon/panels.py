@@ -69,7 +69,7 @@ def draw_others(layout, context) -> None:
     if len(armatures) < 2:
         return
     column = layout.box().column(align=True)
-    column.label(text=f"A click does {len(armatures)} selected armatures:")
+    column.label(text=translated(f"A click does {len(armatures)} selected armatures:"), translate=False)
     for armature in armatures[:MAX_ARMATURES]:
         reason = armature_refusal(armature)
         if reason:
@@ -78,7 +78,7 @@ def draw_others(layout, context) -> None:
             action = results.source_action(armature)
             column.label(text=f"{armature.name}: {action.name}", icon="ARMATURE_DATA", translate=False)
     if len(armatures) > MAX_ARMATURES:
-        column.label(text=f"and {len(armatures) - MAX_ARMATURES} more", icon="BLANK1")
+        column.label(text=translated(f"and {len(armatures) - MAX_ARMATURES} more"), icon="BLANK1")
 
 
 def draw_clip(layout, armature) -> None:
