@@ -77,23 +77,22 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
             draw_outcome(layout, context, "VARIATIONS")
             return
         self.draw_list(layout, armature)
+        buttons = layout.row(align=True)
+        buttons.operator("motion_variations.accept", icon="CHECKMARK").place = "ACTION"
+        buttons.operator("motion_variations.accept", text="", icon="NLA").place = "STRIP"
+        buttons.operator("motion_variations.reduce_keys", text="", icon="KEYFRAME")
         row = results.shown_row(armature)
         if row is None or row.kind == "SOURCE":
             layout.label(text="The source, as it was")
         else:
             self.draw_shown(context, layout, row)
-        buttons = layout.row(align=True)
-        buttons.operator("motion_variations.accept", icon="CHECKMARK").place = "ACTION"
-        buttons.operator("motion_variations.accept", text="", icon="NLA").place = "STRIP"
-        buttons.operator("motion_variations.reduce_keys", text="", icon="KEYFRAME")
-        buttons.operator("motion_variations.reduce_keys", text="", icon="KEYFRAME")
         draw_outcome(layout, context, "VARIATIONS")
 
     def draw_list(self, layout, armature):
         """The lines, and beside them what is about one or all of them."""
         data = armature.motion_variations
         row = layout.row()
-        row.template_list("MOTION_VARIATIONS_UL_rows", "", data, "rows", data, "active_index", rows=6)
+        row.template_list("MOTION_VARIATIONS_UL_rows", "", data, "rows", data, "active_index", rows=5)
         column = row.column(align=True)
         column.operator("motion_variations.show", text="", icon="LOOP_BACK").index = 0
         column.prop(data, "starred_only", text="", icon="SOLO_ON")
