@@ -12,7 +12,7 @@ DRAWN = {"text", "heading", "text_ctxt"}  # keywords of Blender's layout
 SENTENCE = re.compile(r"^(?=.*\s)[\"'{A-Z0-9].*[.)!?](\{\})*$", re.S)
 LETTERS = re.compile(r"[A-Za-z]{2}")
 FOLDERS_OF_SENTENCES = (".", "timeline", "backend")  # what a user may come to read is said there
-SAID = {"Progress": (1,), "report": (1,), "fact": (1, 2), "translated": (0,)}  # functions of ours, and which arguments they show
+SAID = {"Progress": (1,), "report": (1,), "fact": (1, 2), "translated": (0,)}  # which of their arguments are shown
 SHOWN_TABLES = {"STATES"}  # constants whose values are shown
 # Misuse of the library and of the protocol, which no click can cause; it goes to the log.
 SILENT = {
