@@ -5,7 +5,7 @@ the prior below `prior`; statistics of the training set's latents are named `sta
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ class Checkpoint:
         config: sizes of the model. parameters: nested dict of float32 arrays. statistics: see `training/export.py`.
         version: of the weights, as text. card: what they were made from and how, as text.
         prior: sizes of the prior, whose parameters are below `prior`; None where there is none.
+        licences: of the data that they learnt from, see `training/card.py`.
     """
 
     config: ModelConfig
@@ -36,6 +37,7 @@ class Checkpoint:
     version: str
     card: str
     prior: PriorConfig | None = None
+    licences: list[dict] = field(default_factory=list)
 
 
 def feature_layout() -> dict:
@@ -80,6 +82,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint):
         "config": json.dumps(asdict(checkpoint.config)),
         "features": json.dumps(feature_layout()),
         "card": checkpoint.card,
+        "licences": json.dumps(checkpoint.licences),
     }
     if checkpoint.prior is not None:
         metadata["prior"] = json.dumps(asdict(checkpoint.prior))
@@ -118,4 +121,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ValueError(
             f"{Path(path).name} holds parameters that the model doesn't have: {', '.join(sorted(foreign)[:5])}."
         )
-    return Checkpoint(config, unflatten(parameters), statistics, metadata["version"], metadata.get("card", ""), prior)
+    return Checkpoint(
+        config,
+        unflatten(parameters),
+        statistics,
+        metadata["version"],
+        metadata.get("card", ""),
+        prior,
+        json.loads(metadata.get("licences", "[]")),
+    )

@@ -21,6 +21,8 @@ from backend.rotations import quaternion_angle, quaternion_multiply, rotvec_to_q
 from tests.plain.bodies import TWO_LEVELS, body, tiny_model, tiny_parameters  # noqa: E402
 from tests.training.takes import write_takes  # noqa: E402
 from training import baselines, goals, lengths, metrics, rates, realism, scaling  # noqa: E402
+from training.card import main as show_card  # noqa: E402
+from training.card import made_from  # noqa: E402
 from training.evaluate import choose_scope, evaluate, main  # noqa: E402
 from training.held_out import LinearCodes, clip_figures, held_out_clips, middle_motion, motion_of_rows  # noqa: E402
 from training.prepare import prepare  # noqa: E402
@@ -342,3 +344,23 @@ def test_scaling_counts_compute_and_reads_logs(tmp_path):
     assert (tmp_path / "out" / "scaling.png").stat().st_size > 1000
     with pytest.raises(UserError, match="lacks log.jsonl"):
         scaling.scaling([tmp_path], tmp_path / "out", report=silent)
+
+
+# The card
+
+
+def test_weights_carry_the_terms_of_their_data(weights, data, tmp_path, capsys):
+    """A table names what the data set doesn't know; the command shows card and terms, and old files have none."""
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("walkers/*\tCC0\tmade up here\n")
+    rows = made_from(choose_scope(data, True, None, None).store, terms)
+    assert {row["set"]: row["licence"] for row in rows} == {"walkers": "CC0", "giants": "unknown"}
+    assert all(row["clips"] == 6 and row["minutes"] > 0 for row in rows)
+    path = tmp_path / "with.safetensors"
+    save_checkpoint(path, replace(load_checkpoint(weights), licences=rows))
+    assert load_checkpoint(path).licences == rows and load_checkpoint(weights).licences == []
+    show_card([str(path)])
+    shown = capsys.readouterr().out
+    assert "untrained" in shown and "| walkers | 6 |" in shown and "CC0" in shown
+    with pytest.raises(UserError, match="can't be read as weights"):
+        show_card([str(terms)])
