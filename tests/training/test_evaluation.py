@@ -21,8 +21,8 @@ from backend.rotations import quaternion_angle, quaternion_multiply, rotvec_to_q
 from tests.plain.bodies import TWO_LEVELS, body, tiny_model, tiny_parameters  # noqa: E402
 from tests.training.takes import write_takes  # noqa: E402
 from training import baselines, goals, lengths, metrics, rates, realism, scaling  # noqa: E402
-from training.card import main as show_card  # noqa: E402
 from training.card import made_from  # noqa: E402
+from training.card import main as show_card  # noqa: E402
 from training.evaluate import choose_scope, evaluate, main  # noqa: E402
 from training.held_out import LinearCodes, clip_figures, held_out_clips, middle_motion, motion_of_rows  # noqa: E402
 from training.prepare import prepare  # noqa: E402
