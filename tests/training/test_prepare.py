@@ -4,11 +4,13 @@ python -m pytest tests/training/test_prepare.py
 """
 
 import json
+import multiprocessing
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -345,6 +347,25 @@ def test_a_folder_that_is_no_data_set_is_named(tmp_path):
 def command(takes: Path, out: Path) -> list[str]:
     """The command as a user gives it."""
     return [sys.executable, "-m", "training", "prepare", str(takes), "--out", str(out), "--jobs", "1"]
+
+
+def test_a_reader_that_dies_costs_its_file_alone(takes, tmp_path):
+    """The process is killed while it reads (as a crashing importer is): its file is named, all others are there."""
+    lines = []
+    thread = threading.Thread(target=prepare, args=([takes], tmp_path / "out", 1, lines.append))
+    thread.start()
+    until = time.monotonic() + 60
+    while not (children := multiprocessing.active_children()) and time.monotonic() < until:
+        time.sleep(0.005)
+    children[0].kill()
+    thread.join(100)
+    assert sum("crashed its importer" in line for line in lines) == 1
+    dropped = json.loads((tmp_path / "out" / "report.json").read_text())["dropped"]
+    crashed = [row for row in dropped if "crash" in row["why"]]
+    assert len(crashed) == 1 and crashed[0]["path"] in "".join(lines)
+    store = ClipStore(tmp_path / "out")
+    broken = [row for row in find_files([takes]) if row.path.endswith("broken.bvh") and row.path != crashed[0]["path"]]
+    assert len(store.clips) == len(find_files([takes])) - 1 - len(broken)
 
 
 def finished(out: Path) -> dict[Path, int]:
