@@ -35,7 +35,7 @@ def correct_steps(reading, change, rows, key_times, everything, write):
 
     Args:
         rows: `[R]` rows of the reading that may get keys.
-        key_times: where only the source's keys are moved the times of those, else None.
+        key_times: where only the source's keys are moved, the times of those by bone; else None.
         everything: writes also the channels on which nothing happens.
         write: called with a Plan; a generator that returns the new action and how many of its curves were written.
     """
@@ -78,6 +78,7 @@ class _Fitting:
     def __init__(self, reading, change, rows, key_times, everything):
         self.change, self.everything = change, everything
         self.reading, self.controls, self.rig = reading, reading.controls, reading.rig
+        self.rows_with_keys = {}
         self.rows = self._looked_at(rows, key_times)
         shrink = np.linalg.inv(stretch_of(reading.world))
         self.shrink = shrink
@@ -104,11 +105,15 @@ class _Fitting:
     def _looked_at(self, rows, key_times) -> np.ndarray:
         """The rows that are evaluated: those at keys where only keys are written, else evenly spread ones."""
         if key_times is not None:
-            near = np.rint(np.interp(key_times, self.reading.frames, np.arange(len(self.reading.frames))))
-            rows = np.intersect1d(rows, near.astype(np.int64))
+            self.rows_with_keys = {bone: self._near(times) for bone, times in key_times.items()}
+            rows = np.intersect1d(rows, np.concatenate(list(self.rows_with_keys.values())))
         if len(rows) > MAX_EVALUATED:
             rows = rows[np.unique(np.linspace(0, len(rows) - 1, MAX_EVALUATED).astype(int))]
         return rows
+
+    def _near(self, times) -> np.ndarray:
+        """The rows nearest to some frames."""
+        return np.rint(np.interp(times, self.reading.frames, np.arange(len(self.reading.frames)))).astype(np.int64)
 
     def _shrunk(self, places, rows=slice(None)):
         """World places `[3, N, T]` in the object's unscaled space."""
@@ -224,6 +229,10 @@ class _Fitting:
         if not joints:
             return 0.0, 0.0
         errors = (self.turn_error if part == "turn" or controls.aims[bone] else self.place_error)[joints]
+        if bone in self.rows_with_keys:  # between its keys a control can do nothing about it
+            errors = errors[:, np.isin(self.rows, self.rows_with_keys[bone])]
+        if not errors.size:
+            return 0.0, 0.0
         return float(errors.max()), float(errors.mean())
 
     def _put_back(self, part, bone, fixed) -> None:
@@ -259,6 +268,11 @@ class _Fitting:
         errors = [np.zeros(len(self.reading.choice.bones))] * 2
         if self.turn_error is not None:
             errors = [error.max(axis=-1) for error in (self.turn_error, self.place_error)]
+        if self.rows_with_keys and self.turn_error is not None:  # between keys nobody is held back, but unasked
+            errors = [np.zeros_like(error) for error in errors]
+            for part, bone in self._keys():
+                if self.controls.joints[bone] >= 0:
+                    errors[part == "shift"][self.controls.joints[bone]] = self._error_of(part, bone)[0]
         return shortfalls(self.reading, self.change, moved, *errors)
 
 

@@ -96,15 +96,20 @@ def write_steps(reading, change, name, keys="EVERY_FRAME", frame_range=None, eve
     return Written(action, reading.slot, written, notes)
 
 
-def _key_times(reading) -> np.ndarray:
-    """The frames of all keys of the source."""
-    action = reading.action.find("actions")
-    times = [np.empty(0)]
-    for curve in curve_collection(action, _own_slot(action, reading)):
-        keys = np.empty(2 * len(curve.keyframe_points), dtype=np.float32)
-        curve.keyframe_points.foreach_get("co", keys)
-        times.append(keys[0::2])
-    return np.unique(np.concatenate(times))
+def _key_times(reading) -> dict[int, np.ndarray]:
+    """The frames of each bone's keys in the source."""
+    action, channels = reading.action.find("actions"), reading.channels
+    curves = {
+        (curve.data_path, curve.array_index): curve for curve in curve_collection(action, _own_slot(action, reading))
+    }
+    times = {}
+    for bone, path, index in zip(channels.bones.tolist(), channels.paths, channels.indices.tolist(), strict=True):
+        curve = curves.get((path, index))
+        keys = np.empty(2 * len(curve.keyframe_points) if curve is not None else 0, dtype=np.float32)
+        if len(keys):
+            curve.keyframe_points.foreach_get("co", keys)
+        times.setdefault(bone, []).append(keys[0::2])
+    return {bone: np.unique(np.concatenate(found)) for bone, found in times.items()}
 
 
 def _action_steps(reading, plan, name, keys, rows):

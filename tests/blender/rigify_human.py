@@ -29,12 +29,17 @@ def make(step=5, last=61):
     Args:
         step: frames from key to key. last: the last frame.
     """
+    import addon_utils
     import bpy
 
-    from demo.walk_clip import make_walk
+    from demo.walk_clip import Animator, key_frames
 
-    metarig = make_walk()
-    bpy.ops.object.mode_set(mode="OBJECT")
+    addon_utils.enable("rigify", default_set=True)
+    bpy.ops.object.armature_basic_human_metarig_add()
+    metarig = bpy.context.object
+    animator = Animator(metarig)
+    for frame, bones in key_frames().items():
+        animator.key(frame, bones)
     poses = _poses(metarig, [*range(1, last, step), last])
     metarig.animation_data_clear()
     for bone in metarig.pose.bones:

@@ -252,6 +252,10 @@ def test_shared_rigs(timeline, name):
 
 def test_a_generated_rigify_human(timeline):
     """Feet by IK, arms by FK, spine between hips and chest: hands and feet arrive, and no twist piece is a joint."""
+    import bpy
+
+    if (4, 3) <= bpy.app.version < (5, 0):
+        pytest.skip("Blender 4.5 as a module doesn't end after Rigify has made a rig")
     armature = rigify_human.make(last=31)
     reading = timeline.read(armature)
     names = [reading.bones[bone] for bone in reading.choice.bones]
