@@ -5,6 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from . import refinement
+from .adaptation import Adaptation, adapted_adapters
 from .change import Change, changed_positions
 from .checkpoint import load_checkpoint
 from .contacts import find_contacts
@@ -28,14 +30,13 @@ from .prior import PriorConfig
 from .rotations import (
     matrix_angle,
     matrix_to_rotvec,
-    matrix_to_sixd,
+    quaternion_multiply,
     quaternion_rotate,
     sixd_to_matrix,
     yaw_to_quaternion,
 )
 from .skeleton import parent_rows
 
-REFINEMENTS, REFINEMENT_STEP = 2, 0.7  # passes that better the latents, and how far each goes
 MEND_SIGMA, MEND_REACH = 1 / 16, 5 / 16  # of a window's frames: how decoded windows are smoothed at their borders
 REPORT_MM = 1700.0  # the field gives joint errors in mm of a body of 1.7 m
 
@@ -47,6 +48,7 @@ class Model:
     Attributes:
         engine: module. device: the engine's own name of it; device_words: for people.
         parameters: nested dict of the engine's arrays. config, statistics, version, prior: see `checkpoint.Checkpoint`.
+        adaptation: what was learnt of the character, see `adaptation.adapted_model`; None for the model as it ships.
     """
 
     engine: object
@@ -57,6 +59,7 @@ class Model:
     statistics: dict[str, np.ndarray]
     version: str
     prior: PriorConfig | None = None
+    adaptation: Adaptation | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,55 @@ class Encoding:
         """What rests when in the source, `[T, J]` bool; the same for all its variations."""
         motion = self.motion
         return find_contacts(joint_positions(motion), motion.fps, self.reference.height_m, motion.skeleton.parents)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A motion as the model reads it, in whole chunks at MODEL_FPS.
+
+    Attributes:
+        reference: its reference pose. structure: see `features.structure_arrays`.
+        joints, root: float32, see `features.motion_features`. heading: `[T30]` radians.
+        frames: rows before padding to whole chunks.
+    """
+
+    reference: Reference
+    structure: dict[str, np.ndarray]
+    joints: np.ndarray
+    root: np.ndarray
+    heading: np.ndarray
+    frames: int
+
+
+def read_features(motion: Motion, chunk: int, turn_rad: float = 0.0) -> Features:
+    """What the model reads of a motion. numpy.
+
+    Args:
+        turn_rad: about Z, by which the body is seen to face elsewhere than it is thought to.
+    """
+    slow = resample_motion(motion, MODEL_FPS)
+    reference = reference_pose(slow)
+    if turn_rad:
+        reference = turned_reference(reference, turn_rad)
+    rows = whole_chunk_rows(slow.frames, chunk)
+    structure = structure_arrays(motion.skeleton.parents, reference.offsets, reference.slides)
+    rotations = slow.rotations[rows].astype(np.float32)
+    roots = (slow.root_positions[rows] / reference.height_m).astype(np.float32)
+    slides = source_slides(slow, reference)[rows].astype(np.float32) if reference.slides.any() else None
+    joints, root, heading = motion_features(
+        rotations, roots, reference.rotations.astype(np.float32), structure, slides, reference.root_height
+    )
+    return Features(reference, structure, joints.astype(np.float32), root.astype(np.float32), heading, slow.frames)
+
+
+def turned_reference(reference: Reference, turn_rad: float) -> Reference:
+    """The same pose facing elsewhere."""
+    turn = yaw_to_quaternion(np.array(turn_rad))
+    return replace(
+        reference,
+        rotations=quaternion_multiply(turn + 0 * reference.rotations, reference.rotations),
+        offsets=quaternion_rotate(turn, reference.offsets),
+    )
 
 
 def load_model(path, engine_name: str, device=None) -> Model:
@@ -124,26 +176,18 @@ def encode_motion(model: Model, motion: Motion, report) -> Encoding:
         report: called with (fraction, text) between the steps; what it raises ends the work.
     """
     report(0.05, "Reading the motion")
-    slow = resample_motion(motion, MODEL_FPS)
-    reference = reference_pose(slow)
-    frames = slow.frames
-    rows = whole_chunk_rows(frames, model.config.chunk)
-    parents = motion.skeleton.parents
-    structure = structure_arrays(parents, reference.offsets, reference.slides)
-    rotations = slow.rotations[rows].astype(np.float32)
-    roots = (slow.root_positions[rows] / reference.height_m).astype(np.float32)
-    slides = source_slides(slow, reference)[rows].astype(np.float32) if reference.slides.any() else None
-    joints, root, heading = motion_features(
-        rotations, roots, reference.rotations.astype(np.float32), structure, slides, reference.root_height
-    )
+    seen = read_features(motion, model.config.chunk)
+    reference, structure, joints, frames = seen.reference, seen.structure, seen.joints, seen.frames
 
     def move(array):
         return model.engine.from_numpy(np.asarray(array)[None], model.device)
 
     on_device = {name: move(array) for name, array in structure.items()}
-    tick = block_ticker(report, 0.1, 0.9, model.config, "Encoding", passes=REFINEMENTS + 1)
+    tick = block_ticker(report, 0.1, 0.9, model.config, "Encoding", passes=refinement.PASSES + 1)
     adapters = embed_skeleton(model.parameters, model.config, on_device)
-    inputs = move(joints.astype(np.float32)), move(root.astype(np.float32))
+    if model.adaptation is not None:
+        adapters = adapted_adapters(model.adaptation, adapters, motion.skeleton)
+    inputs = move(joints), move(seen.root)
     latents, decoded = refined_latents(model, on_device, adapters, inputs, tick)
     return Encoding(
         motion=motion,
@@ -151,7 +195,7 @@ def encode_motion(model: Model, motion: Motion, report) -> Encoding:
         frames=frames,
         structure=on_device,
         adapters=adapters,
-        heading=np.unwrap(heading[:frames].astype(np.float64)),
+        heading=np.unwrap(seen.heading[:frames].astype(np.float64)),
         latents=tuple(model.engine.to_numpy(latent) for latent in latents),
         source_matrices=sixd_to_matrix(joints[:frames, :, columns(JOINT_INPUTS, "rotation")]),
         source_slides=joints[:frames, :, columns(JOINT_INPUTS, "slide")],
@@ -160,40 +204,20 @@ def encode_motion(model: Model, motion: Motion, report) -> Encoding:
 
 
 def refined_latents(model: Model, structure, adapters, inputs, tick=None):
-    """Posterior means, moved by what the encoder sees of the reconstruction's error, and the reconstruction.
-
-    What is decoded is encoded again, and the latents take a step by the difference to the source's code; the best of
-    the passes is kept. A feedback form of iterative amortised inference (Marino et al., 2018) that needs no gradients.
+    """The source's latents, a tuple over the levels, and what `decode_frames` makes of them; see `refinement`.
 
     Args:
         inputs: joints and root, from `features.motion_features`, with a batch axis of 1.
-
-    Returns:
-        A tuple over the levels of latents, and what `decode_frames` makes of them.
     """
 
-    def means(joints, root):
+    def encode_means(joints, root):
         posteriors = encode(model.parameters, model.config, adapters, joints, root, structure["mask"], tick=tick)
         return tuple(mean for mean, _ in posteriors)
 
-    xp = model.engine
-    target = inputs[0][..., columns(JOINT_INPUTS, "position")]
-    source_code = latents = means(*inputs)
-    best = None
-    for remaining in reversed(range(REFINEMENTS + 1)):
-        matrices, slides, root = decoded = decode_frames(model, structure, adapters, latents, tick)
-        positions = pose_positions(matrices, slides, structure)
-        error = float((((positions - target) ** 2).sum(axis=-1) ** 0.5).mean())
-        if best is not None and not error < best[0]:
-            break
-        best = error, latents, decoded
-        if remaining:
-            code = means(xp.concat((matrix_to_sixd(matrices), positions, slides), -1), root)
-            latents = tuple(
-                latent + REFINEMENT_STEP * (wanted - found)
-                for latent, wanted, found in zip(latents, source_code, code, strict=True)
-            )
-    return best[1:]
+    def decoded(latents):
+        return decode_frames(model, structure, adapters, latents, tick)
+
+    return refinement.refine(encode_means, decoded, structure, *inputs)
 
 
 def decode_frames(model: Model, structure, adapters, latents, tick=None):

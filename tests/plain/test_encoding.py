@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend import encoding as encoding_module
+from backend import refinement
 from backend.change import apply_change
 from backend.encoding import (
     encode_motion,
@@ -44,12 +44,12 @@ def test_refining_the_latents_never_makes_them_worse(motion, monkeypatch):
     """The shipped model gains from it; a model whose codes say nothing of the motion keeps its first ones."""
     shipped = load_model(SHIPPED_CHECKPOINT, "numpy")
 
-    def joint_mm(model, refinements):
-        monkeypatch.setattr(encoding_module, "REFINEMENTS", refinements)
+    def joint_mm(model, passes):
+        monkeypatch.setattr(refinement, "PASSES", passes)
         return reconstruction_figures(encode_motion(model, motion, lambda fraction, text: None))["joint_mm"]
 
-    assert joint_mm(shipped, 2) < 0.97 * joint_mm(shipped, 0)
-    assert joint_mm(tiny_model(spread=2.0), 2) <= joint_mm(tiny_model(spread=2.0), 0)
+    assert joint_mm(shipped, refinement.PASSES) < 0.97 * joint_mm(shipped, 0)
+    assert joint_mm(tiny_model(spread=2.0), 4) <= joint_mm(tiny_model(spread=2.0), 0)
 
 
 def test_the_reconstruction_is_what_the_figures_say(motion):
