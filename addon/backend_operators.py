@@ -1,12 +1,19 @@
-"""The verbs of the Backend panel and of the preferences: restart, log, check of a Python."""
+"""The verbs of the Backend panel and of the preferences: restart, log, find and check Pythons."""
 
 import bpy
 
-from . import connection, session, tasks
+from . import connection, session, tasks, torch_tasks
 from .operators import JobOperator
 from .preferences import preferences
 
 LOG_NAME = "Motion Variations log"
+
+
+def _no_job(cls) -> bool:
+    """Whether no job runs; an operator's poll says which does."""
+    if session.job is not None:
+        cls.poll_message_set(f"{session.job.title} is still running. Wait for it or cancel it.")
+    return session.job is None
 
 
 class MOTION_VARIATIONS_OT_restart_backend(JobOperator, bpy.types.Operator):
@@ -54,24 +61,41 @@ class MOTION_VARIATIONS_OT_check_python(JobOperator, bpy.types.Operator):
     bl_idname = "motion_variations.check_python"
     bl_label = "Check"
     bl_options = set()
-    place = "BACKEND"
+    place = "PREFERENCES"
 
     @classmethod
     def poll(cls, context):
         """Any time but during a job."""
-        if session.job is not None:
-            cls.poll_message_set(f"{session.job.title} is still running. Wait for it or cancel it.")
-        return session.job is None
+        return _no_job(cls)
 
     def steps(self, context):
         """The job."""
-        return tasks.check_python(preferences())
+        return torch_tasks.check_python(preferences())
+
+
+class MOTION_VARIATIONS_OT_find_pythons(JobOperator, bpy.types.Operator):
+    """Look for the Pythons of this computer and try which have PyTorch. Nothing is downloaded or installed"""
+
+    bl_idname = "motion_variations.find_pythons"
+    bl_label = "Find Pythons"
+    bl_options = set()
+    place = "PREFERENCES"
+
+    @classmethod
+    def poll(cls, context):
+        """Any time but during a job."""
+        return _no_job(cls)
+
+    def steps(self, context):
+        """The job."""
+        return torch_tasks.find_pythons(preferences())
 
 
 CLASSES = (
     MOTION_VARIATIONS_OT_restart_backend,
     MOTION_VARIATIONS_OT_show_log,
     MOTION_VARIATIONS_OT_check_python,
+    MOTION_VARIATIONS_OT_find_pythons,
 )
 
 

@@ -1,5 +1,8 @@
 """The add-on's one backend process, run as the preferences say, and what the panel says of it."""
 
+import re
+import time
+
 import bpy
 
 from .backend.errors import UserError
@@ -13,27 +16,55 @@ STATES = {
     "busy": "Working",
 }
 
+AGAIN = re.compile(r" ?Click again[^.]*\.")
+INSTEAD = "NumPy does the work, because PyTorch can't."
+NO_PYTHON = "None is named. Name the Python of an environment that has PyTorch in the preferences of Motion Variations."
+TRY_AGAIN = "Restart in the Backend panel tries PyTorch again."
+
+RESTING = "Memory was given back. The next click starts it."
+
 _client = None
+_failed = None  # (settings, sentence): what was asked for and could not be done by PyTorch
+_resting = False  # the process was ended to give memory back
+_used_s = 0.0  # when the last request ended (monotonic)
 _status = None  # the backend's last answer to `status`
 _left = None  # the request that was left early last; its process may be about to be killed
 
 
-def settings() -> Settings:
-    """What the preferences ask for.
+class _EngineFailed(Exception):
+    """PyTorch could not do it; the text says why, and NumPy may."""
 
-    Raises:
-        UserError: the torch engine is chosen, but no Python is named.
-    """
+
+def wanted() -> Settings:
+    """What the preferences ask for; without a Python where the torch engine is chosen and none is named."""
     chosen = preferences()
     if chosen.engine == "NUMPY":
         return Settings()
     python = bpy.path.abspath(chosen.python_path).strip()
-    if not python:
-        raise UserError(
-            "The PyTorch engine needs a Python that has PyTorch, and none is named. Name it in the preferences of "
-            "Motion Variations, or choose the NumPy engine."
-        )
-    return Settings(engine="torch", device=chosen.device.lower(), python=python)
+    return Settings(engine="torch", device=chosen.device_name, python=python)
+
+
+def settings() -> Settings:
+    """What is run: what the preferences ask for, or NumPy where that has failed."""
+    asked = wanted()
+    if asked.engine == "torch" and not asked.python:
+        _fall_back(NO_PYTHON)
+    return Settings() if _failed is not None and _failed[0] == asked else asked
+
+
+def _fall_back(reason: str) -> None:
+    """From now on NumPy does what PyTorch can't, until it is asked for again: by Restart, or by other preferences."""
+    global _failed
+    # "Click again" is the advice where nothing else is tried.
+    reason = AGAIN.sub("", reason).strip()
+    _failed = (wanted(), f"{INSTEAD} {reason} {TRY_AGAIN}")
+
+
+def notice() -> str:
+    """What the user should know of how jobs run now, where that isn't as chosen; else empty."""
+    if _failed is not None and _failed[0] == wanted():
+        return _failed[1]
+    return (last_status() or {}).get("notice") or ""
 
 
 def client() -> Client:
@@ -48,12 +79,32 @@ def client() -> Client:
 def ask(request: str, arrays=None, **fields):
     """Sends a request and yields None while there is nothing, else its events; the last one is `done`.
 
-    Leaving early cancels the request.
+    Leaving early cancels the request. What PyTorch can't do is asked of NumPy; `notice` says so.
 
     Raises:
         UserError: the request failed; the text is the backend's sentence.
     """
-    global _left
+    global _failed
+    delivered = set()  # variations that have been given out; they are the same from both engines
+    try:
+        yield from _ask_engine(request, arrays, fields, delivered)
+    except _EngineFailed as failure:
+        _fall_back(str(failure))
+        try:
+            yield from _ask_engine(request, arrays, fields, delivered)
+        except UserError:
+            _failed = None  # then it wasn't PyTorch's fault
+            raise
+
+
+def _ask_engine(request, arrays, fields, delivered):
+    """`ask` with the engine of now.
+
+    Raises:
+        _EngineFailed: it is PyTorch, and what failed may work with NumPy. UserError: anything else that failed.
+    """
+    global _left, _used_s, _resting
+    _resting = False
     try:
         backend = client()
         while _left is not None and not _left.finished:  # at most until the client's limit for a cancel
@@ -61,22 +112,33 @@ def ask(request: str, arrays=None, **fields):
             yield None
         job = backend.submit(request, arrays, **fields)
     except BackendError as error:
-        raise UserError(str(error)) from error
+        raise _refusal(str(error), error.kind, backend.settings) from error
     try:
         while not job.finished:
-            events = [event for event in backend.poll() if event.job is job]
-            for event in events:
+            for event in (events := [event for event in backend.poll() if event.job is job]):
                 if event.kind == "error":
-                    raise UserError(event.head["message"])
+                    # A process that we stopped ourselves left no problem: other preferences were chosen meanwhile.
+                    ours = event.head["kind"] == "backend" and backend.problem is None
+                    raise _refusal(event.head["message"], "user" if ours else event.head["kind"], backend.settings)
                 if event.kind == "cancelled":
                     raise UserError("The backend cancelled the request. Click again.")
+                if event.kind == "variation":
+                    if event.head["index"] in delivered:
+                        continue
+                    delivered.add(event.head["index"])
                 yield event
             if not events:
                 yield None
     finally:
+        _used_s = time.monotonic()
         if not job.finished:
             backend.cancel(job)
             _left = job
+
+
+def _refusal(sentence, kind, used: Settings) -> Exception:
+    """The exception for a request that failed: whether another engine should try."""
+    return _EngineFailed(sentence) if used.engine == "torch" and kind != "user" else UserError(sentence)
 
 
 def remember(status: dict) -> None:
@@ -98,6 +160,8 @@ def state_words() -> str:
 
     if _client is None:
         return STATES["stopped"]
+    if _resting and _client.state == "stopped":
+        return RESTING
     if session.job is None:
         _client.poll()  # nobody waits for its events; it may have died
     return _client.problem if _client.problem and _client.state == "stopped" else STATES[_client.state]
@@ -111,10 +175,24 @@ def log_text() -> str:
     return "\n".join([*lines, session.last_traceback]).strip() or "Nothing was logged yet."
 
 
+def rest_after(limit_s: float) -> bool:
+    """Ends a process that has had nothing to do for so long; whether it did. What it kept is made again when needed."""
+    global _resting, _status
+    if _client is None or _client.state == "stopped":
+        return False
+    _client.poll()  # nobody waits for its events
+    if _client.state != "ready" or time.monotonic() - _used_s < limit_s:
+        return False
+    _client.stop()
+    _status, _resting = None, True
+    return True
+
+
 def stop() -> None:
-    """Ends the process; the next request starts another."""
-    global _status, _left
-    _status = _left = None
+    """Ends the process; the next request starts another, with the engine of the preferences even if that has failed."""
+    global _status, _left, _failed, _resting
+    _status = _left = _failed = None
+    _resting = False
     if _client is not None:
         _client.stop()
 

@@ -227,6 +227,8 @@ class MOTION_VARIATIONS_PT_backend(_Panel, bpy.types.Panel):
             fact(column, "Runs in", ", ".join(versions))
             if status.get("problem"):
                 draw_sentence(layout, status["problem"], context.region.width, is_error=True)
+        if connection.notice():
+            draw_sentence(layout, connection.notice(), context.region.width, icon="ERROR")
         row = layout.row(align=True)
         row.operator("motion_variations.show_log", icon="TEXT")
         row.operator("motion_variations.restart_backend", icon="FILE_REFRESH")

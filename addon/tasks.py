@@ -7,8 +7,6 @@ last, in steps between which the user's other clicks wait.
 
 import contextlib
 import random
-import threading
-import time
 from dataclasses import replace
 
 import bpy
@@ -19,7 +17,6 @@ from .backend.change import arrays_to_change
 from .backend.errors import UserError
 from .backend.motion import motion_to_arrays
 from .names import new_reconstruction_name, new_variation_name
-from .pythons import check_python as examine_python
 from .recipe import Choice, choice_to_text
 from .report import keep_report
 from .scope import Scope
@@ -129,23 +126,6 @@ def resample(target: Target, choice: Choice):
     return _sentences(f"{made}: {degrees} from the source; {where}.{_loop_sentence(changes)}", reading, written)
 
 
-def check_python(preferences):
-    """Whether the PyTorch engine can run in the Python that the preferences name. Changes nothing but their text."""
-    path = bpy.path.abspath(preferences.python_path)
-    reports = []
-    thread = threading.Thread(target=lambda: reports.append(examine_python(path)), daemon=True)
-    thread.start()
-    started_s = time.monotonic()
-    while thread.is_alive():
-        seconds = time.monotonic() - started_s
-        yield Progress(seconds / (seconds + 5), "Starting that Python and importing torch", waiting=True)
-    report = reports[0]
-    preferences.check_result, preferences.check_failed = report.sentence, not report.usable
-    if not report.usable:
-        raise UserError(report.sentence)
-    return report.sentence
-
-
 def restart():
     """A new backend process, waited for until it answers."""
     connection.stop()
@@ -153,7 +133,8 @@ def restart():
     status = connection.last_status() or {}
     if status.get("problem"):
         raise UserError(status["problem"])
-    return f"The backend is ready: {status.get('engine', '')}, {status.get('device') or 'device not known yet'}."
+    ready = f"The backend is ready: {status.get('engine', '')}, {status.get('device') or 'device not known yet'}."
+    return f"{ready} {connection.notice()}".strip()
 
 
 def _read(target: Target):
@@ -246,6 +227,8 @@ def _loop_sentence(changes) -> str:
 def _sentences(first: str, reading, written=()) -> str:
     """The result, then what reading and writing have to say, each once."""
     notes = dict.fromkeys((*reading.notes, *(note for one in written for note in one.notes)))
+    if connection.notice():
+        notes[connection.notice()] = None
     reduced = [one.reduced for one in written if one.reduced is not None and one.reduced.before]
     return " ".join((first, *([timeline.reduction_sentence(reduced)] if reduced else []), *notes))
 

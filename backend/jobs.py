@@ -4,6 +4,7 @@ A request carries its motion; nothing needs to have been asked before. The last 
 what was sent, so that resampling after encoding doesn't encode again, and a new process simply does.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -21,7 +22,7 @@ from . import variation
 from .change import change_to_arrays
 from .encoding import encode_motion, load_model, reconstruction_change, reconstruction_figures
 from .engines import load_engine
-from .errors import UserError
+from .errors import EngineError, UserError
 from .loops import loop_gaps_deg
 from .motion import arrays_to_motion
 from .process import memory_mb
@@ -70,30 +71,40 @@ class Jobs:
         """The model, loaded once.
 
         Raises:
-            UserError: no checkpoint, a broken one, or an engine that this Python lacks.
+            UserError: no checkpoint, or a broken one. EngineError: an engine that this Python lacks, or can't use.
         """
         if self._model is None:
             try:
-                self._model = self._load(None if self.device == "auto" else self.device)
+                self._model = self._load()
             except UserError as error:
                 self._problem = str(error)
                 raise
             self._problem = None
         return self._model
 
-    def _load(self, device):
-        """Read the checkpoint onto a device, with every foreseeable failure as a sentence."""
+    def _load(self):
+        """The model on a device that works, with every foreseeable failure as a sentence."""
         try:
-            load_engine(self.engine).choose_device(device)
-        except ValueError as error:
-            raise UserError(f"{error} Choose another device in the preferences.") from None
-        except ImportError as error:
-            if self.engine != "torch" or error.name != "torch":
-                raise
-            raise UserError(
-                f"The Python {sys.executable} has no torch. Install torch there, name another Python in the "
+            load_engine(self.engine)
+        except (ImportError, OSError, RuntimeError) as error:  # a library of torch's that is missing or doesn't fit
+            missing = getattr(error, "name", None) == self.engine
+            found = "no torch" if missing else f"a torch that doesn't import ({_first_line(error)})"
+            raise EngineError(
+                f"The Python {sys.executable} has {found}. Install torch there, name another Python in the "
                 "preferences, or choose the numpy engine."
             ) from None
+        device = self._usable_device()
+        try:
+            return self._read(device)
+        except RuntimeError as error:  # no room for the weights
+            if device == "cpu":
+                raise
+            self.device = "cpu"
+            self._notice = f"The device '{device}' failed ({_first_line(error)}); the CPU does the work."
+        return self._read("cpu")
+
+    def _read(self, device):
+        """Read the checkpoint onto a device."""
         try:
             return load_model(self.checkpoint, self.engine, device)
         except FileNotFoundError:
@@ -105,6 +116,25 @@ class Jobs:
                 f"The checkpoint {self.checkpoint} isn't one of Motion Variations, or is damaged. {error} "
                 "Install the extension again."
             ) from error
+
+    def _usable_device(self) -> str:
+        """The chosen device, or the best; where it can't be used the next one, and `notice` says why.
+
+        Raises:
+            EngineError: none can be used.
+        """
+        engine, problems = load_engine(self.engine), []
+        names = engine.device_names()
+        for name in names if self.device == "auto" else dict.fromkeys((self.device, names[-1])):
+            try:
+                _, words = engine.choose_device(name)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            if problems:
+                self._notice = f"{problems[0]} The work is done by {words}. Choose another in the preferences."
+            return name
+        raise EngineError(f"{problems[0]} Choose another device or the numpy engine in the preferences.")
 
     def status(self) -> dict:
         """The state of the process, in words where a person reads it. Quick, and safe from another thread."""
@@ -143,7 +173,7 @@ class Jobs:
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            raise UserError(NO_MEMORY) from None
+            raise (UserError if self.engine == "numpy" else EngineError)(NO_MEMORY) from None
         return {**head, "seconds": time.perf_counter() - started_s, "notice": self._notice}, arrays
 
     def _encode(self, message, report, send) -> tuple[dict, dict]:
@@ -207,18 +237,23 @@ class Jobs:
             self._encodings.popitem(last=False)
 
     def _within_memory(self, work, report):
-        """What `work` returns; where a GPU runs out of memory, it is done again on the CPU, which then stays."""
+        """What `work` returns; where a GPU fails or is out of memory, it is done again on the CPU, which then stays."""
         try:
             return work()
         except (MemoryError, RuntimeError) as error:  # torch has had both kinds
-            if not _is_out_of_memory(error) or str(self.model().device) == "cpu":
+            if str(self.model().device) == "cpu":
                 raise
+            scarce, why = _is_out_of_memory(error), _first_line(error)
+            traceback.print_exc()
         # Outside of the handler: the error's traceback has kept the tensors alive.
         engine, words = self.model().engine, self.model().device_words
         self._model, self.device = None, "cpu"
         self._encodings.clear()
-        engine.release_memory()
-        self._notice = f"{words} ran out of memory; the CPU does the work until the backend is restarted."
+        with contextlib.suppress(RuntimeError):  # after some errors a card answers nothing but the same error
+            engine.release_memory()
+        self._notice = f"{words} failed ({why}); the CPU does the work until the backend is restarted."
+        if scarce:
+            self._notice = f"{words} ran out of memory; the CPU does the work until the backend is restarted."
         report(0.0, self._notice)
         return work()
 
@@ -227,6 +262,11 @@ def _is_out_of_memory(error) -> bool:
     """Whether an error of numpy or torch says that memory ran out, on whatever device."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _first_line(error) -> str:
+    """What an error says, without what it adds below; without its full stop."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
 def _figures(encoding) -> dict:

@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 
-from .errors import Cancelled, UserError
+from .errors import Cancelled, EngineError, UserError
 from .protocol import Message, MessageTooLarge, ProtocolError, read_message, write_message
 
 PROGRESS_EVERY_S = 0.05  # a panel can't show more; every report still looks for a cancellation
@@ -133,7 +133,8 @@ class Server:
         except Cancelled:
             self._final(number, "cancelled")
         except (UserError, MessageTooLarge) as error:
-            self._final(number, "error", kind="user", message=str(error)[:MAX_SENTENCE])
+            kind = "engine" if isinstance(error, EngineError) else "user"
+            self._final(number, "error", kind=kind, message=str(error)[:MAX_SENTENCE])
         except Exception as error:
             _log(traceback.format_exc())
             what = f"{type(error).__name__}: {error}"[:MAX_SENTENCE]

@@ -72,6 +72,11 @@ def attention(query, key, value, bias=None):
     return softmax(scores) @ value
 
 
+def device_names():
+    """The devices that may be there, the best first."""
+    return ["cpu"]
+
+
 def choose_device(name=None):
     """The device and its words; numpy has one.
 

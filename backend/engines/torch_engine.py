@@ -55,18 +55,25 @@ def attention(query, key, value, bias=None):
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
+def device_names():
+    """The devices that may be there, the best first."""
+    cards = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return cards + (["mps"] if torch.backends.mps.is_available() else []) + ["cpu"]
+
+
 def choose_device(name=None):
-    """The device and what to call it in words; without a name the best there is.
+    """The device and what to call it in words; without a name the first that there may be.
 
     Raises:
-        ValueError: that device isn't to be had.
+        ValueError: that device isn't to be had. It is tried by a product: a torch may lack code for a card it names.
     """
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    name = name or device_names()[0]
     try:
-        torch.zeros(1, device=name) + 1
+        ones = torch.ones(8, 8, device=name)
+        (ones @ ones).cpu()
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"torch {torch.__version__} can't use the device '{name}': {error}") from error
+        why = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise ValueError(f"torch {torch.__version__} can't use the device '{name}': {why}.") from error
     device = torch.device(name)
     if device.type == "cuda":
         return device, f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"

@@ -263,11 +263,9 @@ def test_other_settings_take_a_new_process(extension, new_client):
     client.use(client.settings)
     assert client.pid == pid
     client.use(extension.client.Settings(engine="numpy", device="cuda", checkpoint=client.settings.checkpoint))
-    with pytest.raises(
-        extension.client.BackendError, match="runs on the CPU, not on 'cuda'.*Choose another device"
-    ) as caught:
-        client.wait(client.submit("encode", example_motion()))
-    assert caught.value.kind == "user"
+    head = encode(client, example_motion())
+    assert client.pid != pid
+    assert "runs on the CPU, not on 'cuda'" in head["notice"] and "work is done by CPU, numpy" in head["notice"]
 
 
 def truncated(path, checkpoint):
@@ -449,7 +447,19 @@ def test_the_torch_engine_in_a_python_without_torch_is_explained(extension, new_
     assert "has no torch. Install torch there" in client.status["problem"]
     with pytest.raises(extension.client.BackendError, match="or choose the numpy engine") as caught:
         encode(client, example_motion())
-    assert caught.value.kind == "user"
+    assert caught.value.kind == "engine"
+
+
+@pytest.mark.torch
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="this Python has no torch")
+def test_a_device_that_is_not_there_leaves_the_work_to_the_cpu(new_client):
+    """A card that was taken out, or a name that torch doesn't know: done, and said."""
+    for device in ("cuda:7", "nonsense"):
+        client = new_client(engine="torch", device=device)
+        head = encode(client, example_motion())
+        assert f"can't use the device '{device}'" in head["notice"] and "work is done by CPU" in head["notice"]
+        assert client.status["device"].startswith("CPU, torch")
+        client.stop()
 
 
 @pytest.mark.torch

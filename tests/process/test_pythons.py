@@ -92,13 +92,14 @@ def test_a_python_without_torch_or_numpy_is_told_how_to_get_them(extension, tmp_
         ),
         (
             {
+                "build": "CUDA 13.0",
                 "devices": [
                     {"name": "cuda:0", "words": "RTX 9090, 64 GB", "problem": "this torch has no code for it"},
                     {"name": "cpu", "words": "CPU", "problem": None},
-                ]
+                ],
             },
             True,
-            "Python 3.11.7, torch 2.13.0, on CPU. RTX 9090, 64 GB: this torch has no code for it.",
+            "torch 2.13.0, built for CUDA 13.0, on CPU. RTX 9090, 64 GB can't be used: this torch has no code for it.",
         ),
     ],
 )
