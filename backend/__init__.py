@@ -5,6 +5,7 @@
     model, engines, checkpoint    the hierarchical transformer VAE and its weights
     encoding                      a source as the model sees it, and its reconstruction
     variation, limits, change     from a source to variations of it
+    adapt, adapt_clips, adaptation, characters   what is learnt of a character from its own motion
     pins, masks, paths, loops     what stays, where the body goes, ends that meet
     parts, limb_parts, symmetry   the parts of a body, without names
     contacts, rests, limbs, reach what rests on the floor, and keeping it there

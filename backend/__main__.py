@@ -1,4 +1,5 @@
 """python -m backend [--engine numpy|torch] [--device auto|cpu|cuda|mps] [--checkpoint FILE]
+                  [--characters FOLDER]
 
 The backend as a process: messages (see `protocol`) on stdin and stdout, the log on stderr. It ends when stdin ends.
 """
@@ -20,6 +21,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--engine", choices=("numpy", "torch"), default="numpy")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; for the torch engine")
     parser.add_argument("--checkpoint", help="a weights file; the one that ships when left out")
+    parser.add_argument("--characters", help="the folder of what was learnt of characters; none when left out")
     options = parser.parse_args(arguments)
     source, sink = claim_streams()
     limit_threads()
@@ -31,7 +33,7 @@ def main(arguments=None) -> int:
     from .protocol import ProtocolError
     from .server import serve
 
-    jobs = Jobs(options.engine, options.device, options.checkpoint)
+    jobs = Jobs(options.engine, options.device, options.checkpoint, options.characters)
     jobs.prepare()
     try:
         # At the end of the input nobody is left to hear of a job that still runs: leave at once, whatever it is doing.

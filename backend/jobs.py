@@ -1,4 +1,4 @@
-"""What a user can ask of the backend: encode a motion, see its reconstruction, resample it.
+"""What a user can ask of the backend: encode a motion, see its reconstruction, resample it, adapt to its character.
 
 A request carries its motion; nothing needs to have been asked before. The last few encodings are kept by the digest of
 what was sent, so that resampling after encoding doesn't encode again, and a new process simply does.
@@ -19,7 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from . import variation
+from .adapt import Effort, adapt
+from .adaptation import Found
 from .change import change_to_arrays
+from .characters import Characters, describe
 from .encoding import encode_motion, load_model, reconstruction_change, reconstruction_figures
 from .engines import load_engine
 from .errors import EngineError, UserError
@@ -31,6 +34,7 @@ from .protocol import VERSION, Message
 KEPT_ENCODINGS = 4
 KEPT_POSES = 2_000_000  # frames times joints of all that are kept; each takes about 150 bytes
 MAX_VARIATIONS = 64  # of one request
+MAX_MOTIONS = 1000  # that a character is learnt from
 ENCODE_SHARE = 0.3  # of the progress bar, where a resampling has to encode first
 SHIPPED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "motion_variations.safetensors"
 MIN_FRAMES = 2
@@ -45,13 +49,16 @@ class Jobs:
     Args:
         engine: "numpy" or "torch". device: what the engine's `choose_device` takes; "auto" for the best.
         checkpoint: a path; None for the one that ships.
+        characters: the folder of what was learnt of characters, or None.
     """
 
-    REQUESTS = ("encode", "reconstruct", "resample")
+    REQUESTS = ("encode", "reconstruct", "resample", "adapt")
 
-    def __init__(self, engine: str = "numpy", device: str = "auto", checkpoint=None):
+    def __init__(self, engine: str = "numpy", device: str = "auto", checkpoint=None, characters=None):
         self.engine, self.device = engine, device
         self.checkpoint = Path(checkpoint or SHIPPED_CHECKPOINT)
+        self.characters = Characters(characters)
+        self._characters_seen = self.characters.state()
         self._model = None
         self._problem = None  # why there is no model, as a sentence
         self._notice = None  # what the user should know of how it runs
@@ -168,6 +175,7 @@ class Jobs:
         """
         started_s = time.perf_counter()
         report(0.0, "Reading the motion")
+        self._look_at_characters()
         try:
             head, arrays = getattr(self, f"_{request}")(message, report, send)
         except (MemoryError, RuntimeError) as error:
@@ -178,12 +186,12 @@ class Jobs:
 
     def _encode(self, message, report, send) -> tuple[dict, dict]:
         """The request `encode`: how well the model knows the motion."""
-        return _figures(self._encoding(message, _digest(message), report)), {}
+        return self._figures(self._encoding(message, _digest(message), report)), {}
 
     def _reconstruct(self, message, report, send) -> tuple[dict, dict]:
         """The request `reconstruct`: the change from the source to what the model makes of it."""
         encoding = self._encoding(message, _digest(message), report)
-        return _figures(encoding), change_to_arrays(reconstruction_change(encoding))
+        return self._figures(encoding), change_to_arrays(reconstruction_change(encoding))
 
     def _resample(self, message, report, send) -> tuple[dict, dict]:
         """The request `resample`: one change for every seed."""
@@ -201,7 +209,8 @@ class Jobs:
 
             def vary(seed=seed, report_one=report_one):
                 encoding = self._encoding(message, digest, report_one)
-                return variation.vary(self.model(), encoding, settings, seed, report_one, selected, pinned)
+                model = self._model_of(encoding.motion.skeleton)
+                return variation.vary(model, encoding, settings, seed, report_one, selected, pinned)
 
             report_one(0.0, "sampling")
             change = self._within_memory(vary, report_one)
@@ -213,16 +222,46 @@ class Jobs:
             send(head, change_to_arrays(change))
         return {"change_deg": changes}, {}
 
+    def _adapt(self, message, report, send) -> tuple[dict, dict]:
+        """The request `adapt`: learns a character from several motions, `motions` of them, and keeps it in a file.
+
+        Their arrays are named as for other requests, after the motion's number and a dot.
+        """
+        motions = [_motion(arrays) for arrays in _numbered(message)]
+        effort = Effort(seconds=_positive(message.head, "seconds", Effort.seconds))
+        learnt = self._within_memory(lambda: adapt(self.model(), motions, report, effort), report)
+        path = self.characters.save(learnt)
+        return {"adaptation": describe(Found(path, learnt)), "facts": learnt.facts}, {}
+
+    def _model_of(self, skeleton):
+        """The model with what was learnt of a character."""
+        model = self.model()
+        return self.characters.model_with(model, self.characters.find(model, skeleton))
+
+    def _look_at_characters(self) -> None:
+        """Drops encodings that were made when other things were known of characters."""
+        state = self.characters.state()
+        if state != self._characters_seen:
+            self._characters_seen = state
+            self._encodings.clear()
+
+    def _figures(self, encoding) -> dict:
+        """What the panel says of an encoding."""
+        figures = reconstruction_figures(encoding)
+        known = {name: figures.pop(name) for name in RECONSTRUCTION_FIGURES}
+        found = self.characters.find(self.model(), encoding.motion.skeleton)
+        figures["duration_s"] = (encoding.motion.frames - 1) / encoding.motion.fps
+        return {**figures, "reconstruction": known, "adaptation": describe(found)}
+
     def _encoding(self, message, digest, report):
         """The motion's encoding, from the few that are kept or made now."""
         if digest not in self._encodings:
-            try:
-                motion = arrays_to_motion(message.arrays)
-            except ValueError as error:
-                raise UserError(f"{error} Check the keys of the action.") from None
-            if motion.frames < MIN_FRAMES:
-                raise UserError(f"The motion has {motion.frames} frame; {MIN_FRAMES} or more are needed.")
-            self._encodings[digest] = self._within_memory(lambda: encode_motion(self.model(), motion, report), report)
+            motion = _motion(message.arrays)
+
+            def encode():
+                return encode_motion(self._model_of(motion.skeleton), motion, report)
+
+            self._encodings[digest] = self._within_memory(encode, report)
             self._forget()
         self._encodings.move_to_end(digest)
         return self._encodings[digest]
@@ -269,11 +308,48 @@ def _first_line(error) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def _figures(encoding) -> dict:
-    """What the panel says of an encoding."""
-    figures = reconstruction_figures(encoding)
-    known = {name: figures.pop(name) for name in RECONSTRUCTION_FIGURES}
-    return {**figures, "duration_s": (encoding.motion.frames - 1) / encoding.motion.fps, "reconstruction": known}
+def _motion(arrays):
+    """The motion that arrays of a message are.
+
+    Raises:
+        UserError: they are none, or too short.
+    """
+    try:
+        motion = arrays_to_motion(arrays)
+    except ValueError as error:
+        raise UserError(f"{error} Check the keys of the action.") from None
+    if motion.frames < MIN_FRAMES:
+        raise UserError(f"The motion has {motion.frames} frame; {MIN_FRAMES} or more are needed.")
+    return motion
+
+
+def _numbered(message) -> list[dict]:
+    """The arrays of each of several motions.
+
+    Raises:
+        ValueError: their number isn't one.
+    """
+    count = message.head.get("motions")
+    if type(count) is not int or not 1 <= count <= MAX_MOTIONS:
+        raise ValueError(f"The number of motions must be 1 to {MAX_MOTIONS}, found {count!r}.")
+    motions = [{} for _ in range(count)]
+    for name, array in message.arrays.items():
+        number, _, rest = name.partition(".")
+        if number.isdecimal() and int(number) < count:
+            motions[int(number)][rest] = array
+    return motions
+
+
+def _positive(head, name, default: float) -> float:
+    """A number of a request that is larger than 0.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    value = head.get(name, default)
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"'{name}' must be a number above 0, found {value!r}.")
+    return float(value)
 
 
 def _digest(message) -> bytes:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 
 name = "torch"
+learns = True  # it has gradients: `descend`
+LONGEST_GRADIENT = 1.0  # longer ones are cut
 stack = torch.stack
 concat = torch.cat
 where = torch.where
@@ -89,3 +91,29 @@ def release_memory():
     """Gives cached GPU memory back to other programs."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def descend(start, loss, rate, pull: float, average: float, device):
+    """Gradient steps (AdamW) on named arrays, without end; yields their running average after every step.
+
+    Args:
+        start: name to numpy array. loss: of a dict of tensors like it, a scalar tensor. rate: gives that of each step.
+        pull: towards zero, as a share of the rate. average: how much of it stays at each step.
+    """
+    values = {name: from_numpy(array, device).clone().requires_grad_() for name, array in start.items()}
+    averages = {name: value.detach().clone() for name, value in values.items()}
+    optimizer = torch.optim.AdamW(values.values(), lr=0.0, betas=(0.9, 0.98), weight_decay=pull)
+    step = 0
+    while True:
+        for group in optimizer.param_groups:
+            group["lr"] = rate()
+        optimizer.zero_grad(set_to_none=True)
+        loss(values).backward()
+        torch.nn.utils.clip_grad_norm_(values.values(), LONGEST_GRADIENT)
+        optimizer.step()
+        stays = min(average, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, value in values.items():
+                averages[name].lerp_(value, 1 - stays)
+        step += 1
+        yield averages
