@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import backend
+from .torch_command import kind_of_computer
 from .trial import try_program
 
 PROBE = Path(backend.__file__).parent / "probe.py"
@@ -16,6 +17,7 @@ PROBE_LIMIT_S = 120  # the first import of a torch with CUDA from a cold disk ta
 MIN_PYTHON = (3, 10)
 MIN_TORCH = (2, 4)  # the first with rms_norm
 BUILDS = {"CPU": "the CPU alone", None: "what it doesn't say"}
+CARDS = ("CUDA", "CUDA_OLD", "ROCM")
 MAX_QUOTE = 300  # characters of what a program printed
 # All that the backend gets of Blender's environment: where the system and its libraries are, and which GPU to use.
 KEPT_VARIABLES = (
@@ -102,7 +104,7 @@ def check_python(path: str, limit_s: float = PROBE_LIMIT_S, stop=None) -> Python
     if found is None:
         said = (trial.errors.decode("utf-8", "replace").strip().splitlines() or ["it printed nothing of use"])[-1]
         return _none(f"{path} isn't a Python 3 that works: {said[:MAX_QUOTE]}. Choose another file.")
-    return judge(path, found)
+    return judge(path, found, kind_of_computer())
 
 
 def _none(sentence) -> PythonReport:
@@ -119,8 +121,8 @@ def _parse(output: bytes) -> dict | None:
         return None
 
 
-def judge(path: str, found: dict) -> PythonReport:
-    """The findings of the probe in words."""
+def judge(path: str, found: dict, computer: str = "CPU") -> PythonReport:
+    """The findings of the probe in words; `computer` is what a torch for this one would be built for."""
     version, torch, build = ".".join(map(str, found["python"])), found["torch"], found.get("build")
 
     def refuse(sentence, line):
@@ -156,6 +158,8 @@ def judge(path: str, found: dict) -> PythonReport:
             sentence += f" {device.words} can't be used: {device.problem.rstrip('.')}."
     if found.get("missing_card"):
         sentence += f" PyTorch finds no graphics card: {found['missing_card'].rstrip('.')}. Look after its driver."
+    if build == "CPU" and computer in CARDS:
+        sentence += " This computer has a graphics card that this torch isn't built for. The command makes one that is."
     line = f"Python {version}, torch {torch}, {words}"
     return PythonReport(True, sentence, line, version, torch, build, tuple(one.name for one in usable), seen)
 

@@ -100,7 +100,7 @@ def run(options, user_folder: Path) -> None:
         "frames": source.motion.frames,
         "joints": source.motion.rotations.shape[1],
         "fps": source.motion.fps,
-        "engine": options.engine,
+        "engine": used_engine(),
         "seconds": seconds,
         "round_trip": round_trip_figures(clip, source),
         "reconstruction": reconstruction_figures(source, reconstruction),
@@ -125,6 +125,14 @@ def choose_engine(bpy, options) -> None:
     preferences.engine = options.engine.upper()
     if options.engine == "torch":
         preferences.python_path = options.python
+
+
+def used_engine() -> str:
+    """The engine that did the work: where PyTorch can't, NumPy does."""
+    connection = sys.modules[f"{session.EXTENSION}.connection"]
+    if connection.notice():
+        say(connection.notice())
+    return connection.last_status()["engine"]
 
 
 def timed(operator, **settings) -> float:

@@ -158,6 +158,9 @@ def test_what_a_card_needs_and_what_torch_has_is_said_in_words(parts):
     none = judged(missing_card="Found no NVIDIA driver on your system.")
     assert none.usable and "PyTorch finds no graphics card: Found no NVIDIA driver on your system." in none.sentence
     assert "built for the CPU alone" in judged(build="CPU").sentence
+    found = {"python": [3, 12, 1], "numpy": "2.0", "torch": "2.13.0", "build": "CPU", "archs": [], "devices": []}
+    found["devices"] = [{"name": "cpu", "words": "CPU", "problem": None}]
+    assert "has a graphics card that this torch isn't built for" in pythons.judge("/python", found, "CUDA").sentence
 
 
 @pytest.mark.torch
