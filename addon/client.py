@@ -37,12 +37,17 @@ _clients = weakref.WeakSet()
 
 @dataclass(frozen=True)
 class Settings:
-    """Which backend to run. `python`: None for Blender's own. `checkpoint`: None for the one that ships."""
+    """Which backend to run.
+
+    `python`: None for Blender's own. `checkpoint`: None for the one that ships. `characters`: the folder of what was
+    learnt of characters, None for none.
+    """
 
     engine: str = "numpy"
     device: str = "auto"
     python: str | None = None
     checkpoint: str | None = None
+    characters: str | None = None
 
 
 @dataclass(frozen=True)
@@ -261,7 +266,9 @@ class Client:
         python = os.path.expanduser(settings.python) if settings.python else default_python()
         command = [python, "-I", "-u", "-X", "utf8", "-c", BOOTSTRAP, folder]
         command += ["--engine", settings.engine, "--device", settings.device]
-        return command + (["--checkpoint", os.path.abspath(settings.checkpoint)] if settings.checkpoint else [])
+        for option, path in (("--checkpoint", settings.checkpoint), ("--characters", settings.characters)):
+            command += [option, os.path.abspath(path)] if path else []
+        return command
 
     def _ping(self) -> None:
         """Ask the backend for its status."""

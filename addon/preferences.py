@@ -128,6 +128,13 @@ class MotionVariationsPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
         update=_change_python,
     )
+    characters_path: StringProperty(
+        name="Characters",
+        description="The folder with what was learnt of characters, for example one that a team shares. Empty: in the "
+        "extension's own folder of your user",
+        subtype="DIR_PATH",
+        update=_restart,
+    )
     use_shortcuts: BoolProperty(
         name="Shortcuts and Pie Menu",
         description="Add shortcuts for flipping through the variations, for ghosts and for a pie menu to the 3D view "
@@ -149,6 +156,7 @@ class MotionVariationsPreferences(bpy.types.AddonPreferences):
         if self.engine == "TORCH":
             torch_panel.draw(layout, context, self)
         layout.prop(self, "idle_minutes")
+        layout.prop(self, "characters_path")
         layout.separator()
         layout.prop(self, "use_shortcuts")
         if self.use_shortcuts:

@@ -11,6 +11,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from .adapt_settings import AdaptSettings
 from .backend.errors import UserError
 from .settings import LEVELS, ResampleSettings
 
@@ -24,7 +25,7 @@ KINDS = (
 CARRIED = {"LIBRARY_OVERRIDABLE"}  # what an armature carries can be changed on a linked one with an override
 
 
-class MotionVariationsSettings(ResampleSettings, bpy.types.PropertyGroup):
+class MotionVariationsSettings(ResampleSettings, AdaptSettings, bpy.types.PropertyGroup):
     """The panel's settings, kept with the scene."""
 
 
@@ -140,6 +141,20 @@ class MotionVariationsReport(bpy.types.PropertyGroup):
     )
     joint_heights: FloatProperty(
         name="Joint error", description="The same as a share of the skeleton's height", override=CARRIED
+    )
+    learnt_file: StringProperty(
+        name="Learnt", description="The file with what was learnt of this character", override=CARRIED
+    )
+    learnt_problem: StringProperty(
+        name="Problem", description="Why what was learnt of this character isn't used", override=CARRIED
+    )
+    held_before: FloatProperty(
+        name="Error before",
+        description="The model's joint error before it learnt, on motion that was held out, as a share of the height",
+        override=CARRIED,
+    )
+    held_after: FloatProperty(
+        name="Error after", description="The same after it learnt the character", override=CARRIED
     )
 
 

@@ -12,8 +12,23 @@ def keep_report(armature, source, scene, reading, head):
     report.fps, report.height_m, report.scene_fps = reading.fps, head["height_m"], frame_rate(scene)
     report.rotation_deg = errors["rotation_world_deg"]
     report.joint_heights = errors["joint_heights"]
+    keep_learnt(report, head.get("adaptation"))
     report.joint_cm = 100 * errors["joint_heights"] * head["height_m"]
     return report
+
+
+def keep_learnt(report, found) -> None:
+    """Keeps what the backend said of what was learnt of the character; `found` is None where that is nothing."""
+    found = found or {}
+    report.learnt_file, report.learnt_problem = found.get("file", ""), found.get("problem", "")
+    report.held_before, report.held_after = found.get("before", 0.0), found.get("after", 0.0)
+
+
+def learnt_sentence(found) -> str:
+    """What to say of it after a job; empty where nothing was learnt."""
+    if not found:
+        return ""
+    return found["problem"] or "What was learnt of this character was used."
 
 
 def frame_rate(scene) -> float:

@@ -18,7 +18,7 @@ from .backend.errors import UserError
 from .backend.motion import motion_to_arrays
 from .names import new_reconstruction_name, new_variation_name
 from .recipe import Choice, choice_to_text
-from .report import keep_report
+from .report import keep_report, learnt_sentence
 from .scope import Scope
 from .session import Progress
 from .settings import MAX_SEED
@@ -30,7 +30,7 @@ LOOPING_DEG = 5.0  # a clip whose last pose is farther from its first doesn't lo
 
 
 class Target:
-    """An armature, its source action and the scene, found again after an undo; `clip` is the NLA strip that is meant."""
+    """An armature, its source action and the scene, found again after an undo; `clip` is the NLA strip meant."""
 
     def __init__(self, context, armature=None):
         armature = armature or results.armature_of(context)
@@ -57,20 +57,21 @@ class Target:
 
 def encode(target: Target):
     """How well the model knows the source; kept with the armature."""
-    reading = yield from _read(target)
+    reading = yield from read(target)
     head = yield from _ask("encode", reading, 1.0)
     yield Progress(1.0, "Keeping what was found", exclusive=True, ready=True)
     report = keep_report(target.armature, target.source, target.scene, reading, head)
+    learnt = learnt_sentence(head["adaptation"])
     sentence = (
         f"Encoded {report.frames} frames. The model knows this motion to {report.rotation_deg:.1f}\u00b0 and "
         f"{report.joint_cm:.1f} cm."
     )
-    return _sentences(sentence, reading)
+    return _sentences(" ".join(filter(None, (sentence, learnt))), reading)
 
 
 def reconstruct(target: Target, keys: str, key_tolerance: float = 0.5):
     """A new action: the source as the model knows it."""
-    reading = yield from _read(target)
+    reading = yield from read(target)
     changes = []
     head = yield from _ask("reconstruct", reading, ASK_UNTIL, changes)
     written = yield from _write(reading, changes, keys, key_tolerance, None, new_reconstruction_name)
@@ -86,7 +87,7 @@ def reconstruct(target: Target, keys: str, key_tolerance: float = 0.5):
 
 def resample(target: Target, choice: Choice):
     """New actions: variations of the source."""
-    reading = yield from _read(target)
+    reading = yield from read(target)
     arrays = _scope_arrays(reading, choice.scope)
     start, stop = _rows(reading, choice.scope.limits)
     first_seed = random.randrange(MAX_SEED // 1000) if choice.new_seed else choice.seed
@@ -104,7 +105,7 @@ def resample(target: Target, choice: Choice):
         "pin_ease_s": _seconds(reading, choice.pin_ease),
     }
     changes = []
-    yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
+    done = yield from _ask("resample", reading, ASK_UNTIL, changes, arrays, settings=settings, seeds=seeds)
     tolerance, scope = choice.key_tolerance, choice.scope
     rest = scope.bones is None  # bones that weren't chosen keep their keys
     names, held = new_variation_name, _held_frames(reading, arrays.get("pinned"), start, stop)
@@ -123,7 +124,9 @@ def resample(target: Target, choice: Choice):
     degrees = ", ".join(f"{head['change_deg']:.1f}\u00b0" for head, _ in changes)
     made = "1 variation" if len(written) == 1 else f"{len(written)} variations"
     where = f"{written[0].curves} of {len(reading.channels.paths)} curves differ"
-    return _sentences(f"{made}: {degrees} from the source; {where}.{_loop_sentence(changes)}", reading, written)
+    learnt = learnt_sentence(done["adaptation"])
+    sentence = f"{made}: {degrees} from the source; {where}.{_loop_sentence(changes)}"
+    return _sentences(" ".join(filter(None, (sentence, learnt))), reading, written)
 
 
 def restart():
@@ -137,7 +140,7 @@ def restart():
     return f"{ready} {connection.notice()}".strip()
 
 
-def _read(target: Target):
+def read(target: Target):
     """The source's motion."""
     armature, source = target.armature, target.source
     row = results.row_index(armature, source)
@@ -154,17 +157,25 @@ def _read(target: Target):
 
 
 def _ask(request, reading, until, changes=None, arrays=None, **fields):
-    """Sends the motion with a request; gives the head of `done` and puts (head, change) pairs into `changes`."""
-    yield Progress(READ_UNTIL, "Sending the motion")
-    arrays = motion_to_arrays(reading.motion) | (arrays or {})
-    progress = Progress(READ_UNTIL, "Waiting for the backend", waiting=True)
+    """`ask` about the motion that was read, with more arrays where given."""
+    return ask(request, motion_to_arrays(reading.motion) | (arrays or {}), until, changes, **fields)
+
+
+def ask(request, arrays, until, changes=None, start=READ_UNTIL, **fields):
+    """Sends motion with a request; gives the head of `done` and puts (head, change) pairs into `changes`.
+
+    Args:
+        start, until: of the progress bar.
+    """
+    yield Progress(start, "Sending the motion")
+    progress = Progress(start, "Waiting for the backend", waiting=True)
     head = None
     with contextlib.closing(connection.ask(request, arrays, **fields)) as events:
         for event in events:
             if event is None:
                 yield progress
             elif event.kind == "progress":
-                fraction = READ_UNTIL + (until - READ_UNTIL) * event.head["fraction"]
+                fraction = start + (until - start) * event.head["fraction"]
                 progress = Progress(fraction, event.head["text"], waiting=True)
                 yield replace(progress, waiting=False)
             else:

@@ -10,6 +10,8 @@ from .encoding import Model
 from .errors import UserError
 from .skeleton import Skeleton
 
+ERRORS = ("before", "after", "used_before", "used_after")
+
 
 class Characters:
     """A folder of adaptations, looked at anew for every motion, so that files may come and go.
@@ -69,11 +71,11 @@ class Characters:
 
 
 def describe(found: Found | None) -> dict | None:
-    """What the panel says of it: the file, the problem, errors on held-out motion before and after in heights."""
+    """What the panel says of it: the file, the problem, errors before and after in heights."""
     if found is None:
         return None
     facts = {} if found.adaptation is None else found.adaptation.facts
-    errors = {name: float(facts[name]) for name in ("before", "after") if _is_error(facts.get(name))}
+    errors = {name: float(facts[name]) for name in ERRORS if _is_error(facts.get(name))}
     return {"file": found.path.name, "problem": found.problem, "used": found.adaptation is not None, **errors}
 
 

@@ -220,7 +220,8 @@ class Jobs:
             if settings.loop != "OFF":
                 head["loop_gaps_deg"] = loop_gaps_deg(self._encoding(message, digest, report_one), change)
             send(head, change_to_arrays(change))
-        return {"change_deg": changes}, {}
+        found = self.characters.find(self.model(), encoding.motion.skeleton)
+        return {"change_deg": changes, "adaptation": describe(found)}, {}
 
     def _adapt(self, message, report, send) -> tuple[dict, dict]:
         """The request `adapt`: learns a character from several motions, `motions` of them, and keeps it in a file.

@@ -24,6 +24,7 @@ from .actions import (  # noqa: F401
     Block,
     State,
     action_frame_range,
+    animating_actions,
     assign_action,
     assigned_action,
     bone_curve_count,

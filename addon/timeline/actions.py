@@ -116,6 +116,18 @@ def bone_curve_count(armature, action, slot) -> int:
     return sum(1 for curve in curve_collection(action, slot) if _moves_bone(curve, bones))
 
 
+def animating_actions(armature) -> list:
+    """The actions of the file that animate an armature: at least half of their curves of bones are of its bones."""
+    found = []
+    for action in bpy.data.actions:
+        slot = find_slot(armature, action)
+        targets = [curve_target(curve.data_path) for curve in curve_collection(action, slot)]
+        of_bones = sum(target is not None and target[0] is not None for target in targets)
+        if of_bones and 2 * bone_curve_count(armature, action, slot) >= of_bones:
+            found.append(action)
+    return found
+
+
 def _moves_bone(curve, bones) -> bool:
     target = curve_target(curve.data_path)
     return target is not None and target[0] is not None and target[1] in CHANNEL_SIZE and target[0] in bones

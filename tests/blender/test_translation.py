@@ -11,7 +11,7 @@ LANGUAGE = "de"
 FRAGMENTS = {  # of sentences, and values that are filled into them
     "constraints", "drivers", "NLA tracks", "{} variations", "1 variation", "{} of {} curves differ",
     "A mix of two variations", "whole", "phrases", "detail", "Seed {}, {}, {}\u00b0",
-    "Strip '{}' on '{}'{}", ", which is muted", "Mean {}\u00b0, most {}\u00b0 at frame {}",
+    "Strip '{}' on '{}'{}", ", which is muted", "Mean {}\u00b0, most {}\u00b0 at frame {}", "'{}' was left out: {}",
     "Automatic", "Processor", "The graphics card where PyTorch can use one, else the processor",
     "The processor, even where there is a graphics card", "This graphics card. Another Python may not have it",
     "Remembered, but not found in the chosen Python. Where it is missing, the processor does the work",
