@@ -39,21 +39,9 @@ def wanted() -> Settings:
     """What the preferences ask for; without a Python where the torch engine is chosen and none is named."""
     chosen = preferences()
     if chosen.engine == "NUMPY":
-        return _numpy()
+        return Settings()
     python = bpy.path.abspath(chosen.python_path).strip()
-    return Settings(engine="torch", device=chosen.device_name, python=python, characters=_characters())
-
-
-def _numpy() -> Settings:
-    """The engine that needs nothing."""
-    return Settings(characters=_characters())
-
-
-def _characters() -> str:
-    """The folder of what was learnt of characters."""
-    from .characters import folder
-
-    return folder()
+    return Settings(engine="torch", device=chosen.device_name, python=python)
 
 
 def settings() -> Settings:
@@ -61,7 +49,7 @@ def settings() -> Settings:
     asked = wanted()
     if asked.engine == "torch" and not asked.python:
         _fall_back(NO_PYTHON)
-    return _numpy() if _failed is not None and _failed[0] == asked else asked
+    return Settings() if _failed is not None and _failed[0] == asked else asked
 
 
 def _fall_back(reason: str) -> None:
