@@ -14,9 +14,23 @@ from .prior import draw
 # How far noise goes, in standard deviations of what the training set shows: of the clip's latent, of what is common to
 # a clip's chunks, of what is a chunk's own.
 SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.9), "DETAIL": (0.0, 0.0, 0.8)}
-# From where on the prior's way (0 noise, 1 the source) the clip's latent and its chunks are drawn anew; None: shaped
-# noise. Detail is what differs inside chunks, of which the prior says little.
-START_TIMES = {"WHOLE": (0.3, 0.6), "PHRASES": (1.0, 0.45), "DETAIL": None}
+# From where on the prior's way (0 noise, 1 the source) chunks are drawn anew, given the clip's latent. The other levels
+# take shaped noise: chunks say nearly all of a clip's latent, and detail is what differs inside chunks.
+START_TIMES = {"PHRASES": 0.2}
+# What the prior draws changes calm clips much less than wild ones. Half of that (the square root) is evened out,
+# towards this mean turn and within these factors.
+EVEN_RAD, EVEN_LEAST, EVEN_MOST = np.radians(17.0), 0.7, 1.8
+
+
+def is_drawn(model: Model, level: str) -> bool:
+    """Whether a level's latents come from the prior."""
+    return model.prior is not None and level in START_TIMES
+
+
+def evening_gain(turns) -> float:
+    """The factor on a drawn change at strength 1; `turns [T, J, 3]` are its rotation vectors."""
+    mean = float(np.linalg.norm(turns, axis=-1).mean())
+    return float(np.clip((EVEN_RAD / max(mean, 1e-6)) ** 0.5, EVEN_LEAST, EVEN_MOST))
 
 
 def new_latents(model: Model, encoding: Encoding, level: str, rng, held=None) -> tuple:
@@ -28,9 +42,9 @@ def new_latents(model: Model, encoding: Encoding, level: str, rng, held=None) ->
     Returns:
         As `Encoding.latents`.
     """
-    if model.prior is None or START_TIMES[level] is None:
+    if not is_drawn(model, level):
         return noised_latents(model, encoding, level, rng)
-    return drawn_latents(model, encoding, START_TIMES[level], rng, held)
+    return drawn_latents(model, encoding, (1.0, START_TIMES[level]), rng, held)
 
 
 def still_chunks(model: Model, encoding: Encoding, weight) -> np.ndarray:

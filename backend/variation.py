@@ -21,7 +21,7 @@ from .motion import Motion, joint_positions, position_jerk
 from .paths import change_path, stay_in_place
 from .pins import changing_rows, row_weight
 from .rotations import matrix_to_rotvec, yaw_to_quaternion
-from .sampling import new_latents, still_chunks
+from .sampling import evening_gain, is_drawn, new_latents, still_chunks
 
 LEVELS = ("WHOLE", "PHRASES", "DETAIL")
 ROOT_PATHS = ("KEEP", "IN_PLACE", "FREE")
@@ -89,7 +89,8 @@ def vary(
     held = still_chunks(model, encoding, row_weight(encoding.motion, settings, pinned))
     latents = new_latents(model, encoding, settings.level, np.random.default_rng(seed), held)
     decoded = decode_pose(model, encoding, latents, block_ticker(report, 0.0, 0.6, model.config, "Decoding"))
-    change, weight = _calm_change(encoding, decoded, settings, free, pinned, report)
+    even = is_drawn(model, settings.level)
+    change, weight = _calm_change(encoding, decoded, settings, free, pinned, even, report)
     change = scale_change(change, settings.strength)
     report(0.75, "Keeping contacts")
     if settings.contacts and weight.any():
@@ -156,7 +157,7 @@ def _rested(encoding: Encoding, change: Change, settings: VariationSettings, fre
     return keep_contacts_around(motion, change, free, weight, root, height_m, seam, tick)
 
 
-def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned, report):
+def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned, even: bool, report):
     """The change at strength 1, as quick as the source allows: the first of TEMPOS that doesn't make it jerky.
 
     A smooth, slow clip takes a slow change; on one that has snap of its own a quick one doesn't show.
@@ -169,7 +170,7 @@ def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
     for tempo in TEMPOS:
         report(0.65, "Laying the change on the source")
         weight = row_weight(motion, settings, pinned, tempo)
-        change = _unit_change(encoding, decoded, settings, free, weight, tempo)
+        change = _unit_change(encoding, decoded, settings, free, weight, tempo, even)
         if _mean_jerk(apply_change(motion, change)) <= JERK_SHARE * own:
             break
     return change, weight
@@ -181,18 +182,21 @@ def _mean_jerk(motion: Motion) -> float:
     return float(jerk.mean()) if len(jerk) else 0.0
 
 
-def _unit_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, weight, tempo: float) -> Change:
+def _unit_change(
+    encoding: Encoding, decoded: dict, settings: VariationSettings, free, weight, tempo: float, even: bool
+) -> Change:
     """What two decoded clips differ by, as a change of the source at strength 1, before contacts.
 
     Args:
-        free: `[J]` bool. weight: `[T]`. tempo: factor on the widths of the low pass.
+        free: `[J]` bool. weight: `[T]`. tempo: factor on the widths of the low pass. even: see `sampling.evening_gain`.
     """
     height, base = encoding.reference.height_m, encoding.decoded
     band = BAND_S[settings.level] * tempo
     turns = matrix_to_rotvec(decoded["matrices"] @ np.swapaxes(base["matrices"], -1, -2))
-    turns = heading_to_world(encoding, turns)
-    slides = heading_to_world(encoding, decoded["slides"] - base["slides"])
-    root = decoded["root"] - base["root"]
+    gain = evening_gain(turns) if even else 1.0
+    turns = heading_to_world(encoding, gain * turns)
+    slides = heading_to_world(encoding, gain * (decoded["slides"] - base["slides"]))
+    root = gain * (decoded["root"] - base["root"])
     rotation = to_source_rows(encoding, turns, band)
     slides = to_source_rows(encoding, slides, band) * height
     lift = to_source_rows(encoding, root[:, :1], band)[:, 0] * height

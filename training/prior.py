@@ -168,7 +168,7 @@ def train_prior(run: Path, data: Path, settings: PriorSettings, report_every: fl
     module = as_module(initial_prior(settings.config, config, settings.seed))
     averaged = as_module(initial_prior(settings.config, config, settings.seed))
     parameters = list(module.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=0.03, betas=(0.9, 0.98))
     count = sum(len(one["chunks"]) for one in latents)
     print(f"{sum(p.numel() for p in parameters) / 1e6:.2f} M parameters, {count} chunks of {len(latents)} clips")
     step, began, last_report, running = 0, time.perf_counter(), 0.0, []
