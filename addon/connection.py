@@ -39,9 +39,21 @@ def wanted() -> Settings:
     """What the preferences ask for; without a Python where the torch engine is chosen and none is named."""
     chosen = preferences()
     if chosen.engine == "NUMPY":
-        return Settings()
+        return _numpy()
     python = bpy.path.abspath(chosen.python_path).strip()
-    return Settings(engine="torch", device=chosen.device_name, python=python)
+    return Settings(engine="torch", device=chosen.device_name, python=python, characters=_characters())
+
+
+def _numpy() -> Settings:
+    """The engine that needs nothing."""
+    return Settings(characters=_characters())
+
+
+def _characters() -> str:
+    """The folder of what was learnt of characters."""
+    from .characters import folder
+
+    return folder()
 
 
 def settings() -> Settings:
@@ -49,7 +61,7 @@ def settings() -> Settings:
     asked = wanted()
     if asked.engine == "torch" and not asked.python:
         _fall_back(NO_PYTHON)
-    return Settings() if _failed is not None and _failed[0] == asked else asked
+    return _numpy() if _failed is not None and _failed[0] == asked else asked
 
 
 def _fall_back(reason: str) -> None:
