@@ -9,6 +9,7 @@ from backend.engines import load_engine
 from backend.features import MODEL_FPS, motion_features, reference_pose, source_slides, structure_arrays
 from backend.model import Level, ModelConfig, initial_parameters
 from backend.motion import Motion, resample_motion
+from backend.prior import initial_prior
 from backend.rotations import (
     quaternion_multiply,
     quaternion_rotate,
@@ -16,8 +17,8 @@ from backend.rotations import (
     rotvec_to_quaternion,
     yaw_to_quaternion,
 )
-from backend.skeleton import Skeleton
 from backend.sampling import level_name
+from backend.skeleton import Skeleton
 
 # pelvis, spine, head, left thigh, shin, foot, right thigh, shin, foot, left arm, forearm, right arm, forearm
 PARENTS = np.array([-1, 0, 1, 0, 3, 4, 0, 6, 7, 1, 9, 1, 11])
@@ -102,8 +103,11 @@ def tiny_parameters(config: ModelConfig, seed: int = 0) -> dict:
     return stir(initial_parameters(config, seed))
 
 
-def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, spread=0.4) -> Model:
-    """A model with random weights, and latent statistics by which variations turn joints by some degrees."""
+def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, spread=0.4, prior=None) -> Model:
+    """A model with random weights, and latent statistics by which variations turn joints by some degrees.
+
+    With a `prior` (its sizes) the phrases are drawn from one that is random too, from latents of the same spread.
+    """
     engine = load_engine(engine_name)
     device, words = engine.choose_device("cpu")
 
@@ -118,7 +122,13 @@ def tiny_model(engine_name="numpy", config=TWO_LEVELS, seed=0, spread=0.4) -> Mo
         for name in ("chunk_factor", "shift_factor"):
             statistics[level_name(name, index)] = spread * np.eye(level.latent, dtype=np.float32)
         statistics[level_name("chunk_correlation", index)] = np.array([0.5], np.float32)
-    return Model(engine, device, words, move(tiny_parameters(config, seed)), config, statistics, "test")
+    parameters = tiny_parameters(config, seed)
+    if prior is not None:
+        parameters["prior"] = initial_prior(prior, config, seed)
+        for name, size in (("chunk", config.levels[0].latent), ("clip", config.levels[-1].latent)):
+            statistics[f"prior_{name}_mean"] = np.zeros(size, np.float32)
+            statistics[f"prior_{name}_spread"] = np.full(size, spread, np.float32)
+    return Model(engine, device, words, move(parameters), config, statistics, "test", prior)
 
 
 def model_inputs(motion: Motion, chunk: int = 32) -> tuple:

@@ -18,6 +18,7 @@ from backend.features import heading_angle, smooth_frames, structure_arrays
 from backend.limits import MARGIN_RAD, RANGE_SHARE, limit_joints
 from backend.motion import joint_positions, slice_motion
 from backend.pins import row_weight
+from backend.prior import PriorConfig
 from backend.rotations import (
     quaternion_angle,
     quaternion_conjugate,
@@ -28,6 +29,7 @@ from backend.rotations import (
     rotvec_to_quaternion,
     yaw_to_quaternion,
 )
+from backend.sampling import evening_gain, new_latents, still_chunks
 from backend.skeleton import Skeleton, skeleton_height
 from backend.variation import (
     LEVELS,
@@ -39,6 +41,7 @@ from tests.plain.test_contacts import walker
 from training import metrics
 
 MODEL = tiny_model(spread=2.0)
+PRIOR = PriorConfig(width=32, heads=2, depth=1)
 FREE = VariationSettings(keep_ends=False, root_path="FREE")
 
 
@@ -120,6 +123,40 @@ def test_engines_agree_on_variations(motion):
         turns = quaternion_angle(rotvec_to_quaternion(here.rotation), rotvec_to_quaternion(there.rotation))
         assert np.degrees(turns).max() < 0.01
         assert np.abs(here.root - there.root).max() < 1e-4
+
+
+def test_phrases_that_are_drawn_from_the_prior_are_the_same_on_both_engines(motion):
+    """To 0.01 degrees, other than shaped noise gives, and the same again for the same seed."""
+    pytest.importorskip("torch")
+    here, again, there, noise = (
+        varied(motion, model=tiny_model(engine, spread=2.0, prior=prior))
+        for engine, prior in (("numpy", PRIOR), ("numpy", PRIOR), ("torch", PRIOR), ("numpy", None))
+    )
+    np.testing.assert_array_equal(here.rotation, again.rotation)
+    turns = quaternion_angle(rotvec_to_quaternion(here.rotation), rotvec_to_quaternion(there.rotation))
+    assert np.degrees(turns).max() < 0.01
+    assert np.abs(here.rotation - noise.rotation).max() > 0.01
+
+
+def test_chunks_that_must_stay_keep_their_latents():
+    """Those without a row that may change; chunks with one are drawn anew."""
+    model = tiny_model(spread=2.0, prior=PRIOR)
+    encoding = encoded(body(6.0), model)
+    weight = row_weight(encoding.motion, VariationSettings(start=encoding.motion.frames // 2))
+    held = still_chunks(model, encoding, weight)
+    assert held.any() and not held.all() and (np.diff(held.astype(int)) <= 0).all()
+    chunks, clip = new_latents(model, encoding, "PHRASES", np.random.default_rng(0), held)
+    np.testing.assert_array_equal(chunks[:, held], encoding.latents[0][:, held])
+    np.testing.assert_array_equal(clip, encoding.latents[1])
+    assert (np.abs(chunks - encoding.latents[0])[:, ~held].max(axis=-1) > 1e-3).all()
+
+
+def test_drawn_changes_are_evened_out_but_not_made_equal():
+    """A calm change is raised and a wild one lowered, by the square root of what they are off, within limits."""
+    calm, wild = np.full((10, 3, 3), 0.01), np.full((10, 3, 3), 0.4)
+    assert 1 < evening_gain(calm) and evening_gain(wild) < 1
+    assert evening_gain(wild) * 0.4 > evening_gain(calm) * 0.01
+    assert evening_gain(0 * calm) == evening_gain(calm / 1000)
 
 
 @pytest.mark.parametrize("root_path", ("KEEP", "FREE"))
