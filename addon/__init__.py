@@ -12,6 +12,7 @@ from . import (
     ghosts,
     idle,
     key_operators,
+    manual,
     menus,
     operators,
     origin,
@@ -60,6 +61,7 @@ MODULES = (
     view_panels,
     menus,
     shortcuts,
+    manual,
 )
 
 

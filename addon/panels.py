@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import connection, results, session, timeline
+from . import connection, manual, results, session, timeline
 from .operators import armature_refusal
 from .preferences import preferences
 from .report import outdated_reason
@@ -112,6 +112,10 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
 
     bl_label = "Motion"
     bl_idname = "MOTION_VARIATIONS_PT_motion"
+
+    def draw_header_preset(self, context):
+        """The way to the manual."""
+        manual.draw_button(self.layout)
 
     def draw(self, context):
         """Armature, action, Encode, the report, and below them what a job does or did."""

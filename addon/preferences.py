@@ -147,7 +147,7 @@ class MotionVariationsPreferences(bpy.types.AddonPreferences):
 
     def draw(self, context):
         """The engine, its memory, and the shortcuts."""
-        from . import shortcuts, torch_panel
+        from . import manual, shortcuts, torch_panel
 
         layout = self.layout
         layout.use_property_split = True
@@ -161,6 +161,7 @@ class MotionVariationsPreferences(bpy.types.AddonPreferences):
         layout.prop(self, "use_shortcuts")
         if self.use_shortcuts:
             shortcuts.draw(layout, context)
+        manual.draw_button(layout, "Manual")
 
 
 def preferences():
