@@ -13,18 +13,23 @@ from .rotations import (
 from .skeleton import parent_rows, tree_depths
 
 MARGIN_RAD = np.radians(3.0)  # past the source's own range
-RANGE_SHARE = 0.35  # and this share of the range, so that what is nearly still stays nearly still
+RANGE_SHARE = 0.45  # and this share of the range, so that what is nearly still stays nearly still
+# A joint that turns by HINGE_RANGE_RAD and about another axis by less than HINGE_SHARE of that is a hinge there: about
+# that axis it gets as little as HINGE_LEAST of the margin, or elbows and knees would bend sideways.
+HINGE_RANGE_RAD, HINGE_SHARE, HINGE_LEAST = np.radians(20.0), 0.15, 0.1
+STILL_RAD = np.radians(0.1)  # turns so small don't say which way a joint's axes lie
 
 
 def limit_joints(motion: Motion, rotation, axes, heading) -> np.ndarray:
     """The change `[T, J, 3]` (rotation vectors, world) held so that no joint goes far past the source's own range.
 
     The range is a box around the joint's turn against its parent in the middle of the clip, the root's against the
-    heading. A turn that leaves the box by more than the margin is bent back softly, so that no corner appears in time.
+    heading, along the principal axes of its turns. A turn that leaves the box by more than the margin is bent back
+    softly, so that no corner appears in time.
 
     Args:
-        axes: `[J, 4]` world rotations of the reference pose: the boxes lie along the world axes in that pose, so that
-        the axes of bones don't matter. heading: `[T, 4]` how the body faces.
+        axes: `[J, 4]` world rotations of the reference pose, in which turns are seen: so the axes of bones don't
+        matter. heading: `[T, 4]` how the body faces.
     """
     parents = motion.skeleton.parents
     rows = parent_rows(parents)
@@ -36,9 +41,11 @@ def limit_joints(motion: Motion, rotation, axes, heading) -> np.ndarray:
     local = _against_carrier(turned, rows, heading)
     new = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * local, local))
     new = quaternion_rotate(axes, new)
-    low, high = own.min(axis=0), own.max(axis=0)
-    margin = MARGIN_RAD + RANGE_SHARE * (high - low)
-    held = _soften(new, low, high, margin)
+    principal = _principal_axes(own)
+    along = np.einsum("tji,jik->tjk", own, principal)
+    low, high = along.min(axis=0), along.max(axis=0)
+    held = _soften(np.einsum("tji,jik->tjk", new, principal), low, high, margins(high - low))
+    held = np.einsum("tjk,jik->tji", held, principal)
     wrong = np.abs(held - new).max(axis=(0, 2)) > 1e-6
     # Near half a turn rotation vectors jump; such joints (a wheel, a spinning hand) have no box.
     wrong &= np.linalg.norm(own, axis=-1).max(axis=0) < 2.5
@@ -56,6 +63,21 @@ def limit_joints(motion: Motion, rotation, axes, heading) -> np.ndarray:
         layer = depths == depth
         world[:, layer] = quaternion_multiply(world[:, parents[layer]], local[:, layer])
     return quaternion_to_rotvec(quaternion_multiply(world, quaternion_conjugate(motion.rotations)))
+
+
+def margins(ranges) -> np.ndarray:
+    """How far joints may go past their ranges `[..., 3]` (radians, about their principal axes), in the same shape."""
+    largest = ranges.max(axis=-1, keepdims=True)
+    moves = np.clip(largest / HINGE_RANGE_RAD, 0, 1)
+    free = np.clip(ranges / np.maximum(HINGE_SHARE * largest, 1e-9), HINGE_LEAST, 1)
+    return MARGIN_RAD * (1 - moves + moves * free) + RANGE_SHARE * ranges
+
+
+def _principal_axes(turns) -> np.ndarray:
+    """Principal axes of rotation vectors `[T, J, 3]`, `[J, 3, 3]`, an axis a column; the given ones where all is still."""
+    away = turns - turns.mean(axis=0)
+    covariance = np.einsum("tji,tjk->jik", away, away) / len(turns)
+    return np.linalg.eigh(covariance + STILL_RAD**2 * np.diag([1.0, 2.0, 3.0]))[1]
 
 
 def _against_carrier(rotations, rows, heading) -> np.ndarray:

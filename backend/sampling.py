@@ -19,7 +19,7 @@ SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.9), "DETAIL": (0.0,
 START_TIMES = {"PHRASES": 0.2}
 # What the prior draws changes calm clips much less than wild ones. Half of that (the square root) is evened out,
 # towards this mean turn and within these factors.
-EVEN_RAD, EVEN_LEAST, EVEN_MOST = np.radians(17.0), 0.7, 1.8
+EVEN_RAD, EVEN_LEAST, EVEN_MOST = np.radians(22.0), 0.7, 2.0
 
 
 def is_drawn(model: Model, level: str) -> bool:

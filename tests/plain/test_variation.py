@@ -312,7 +312,7 @@ def test_a_motion_at_120_fps_has_the_change_of_the_same_at_30():
     motion = slice_motion(body(seconds=97 / 30, fps=120.0), 0, 4 * 96 + 1)
     quick = varied(motion, settings)
     difference = quaternion_angle(rotvec_to_quaternion(quick.rotation[::4]), rotvec_to_quaternion(slow.rotation))
-    assert np.degrees(difference).max() < 0.15
+    assert np.degrees(difference).max() < 0.3
 
 
 @pytest.mark.parametrize("frames", (2, 3, 7, 33, 65))
@@ -411,8 +411,28 @@ def test_pins_are_eased_from_and_never_swallow_a_short_clip():
     assert (row_weight(motion, FREE) == 1).all()
 
 
+def test_a_hinge_stays_one_whichever_way_it_lies():
+    """A joint that only turns about one slanting axis is hardly turned about others, but freely about its own."""
+    motion = body()
+    hinge, across = np.array([0.6, 0.8, 0.0]), np.array([-0.8, 0.6, 0.0])
+    frames, axes = motion.frames, np.tile([1.0, 0, 0, 0], (JOINTS, 1))
+    bend = rotvec_to_quaternion(np.radians(30) * np.sin(np.arange(frames) / 8)[:, None] * hinge)
+    rotations = np.tile([1.0, 0, 0, 0], (frames, JOINTS, 1))
+    rotations[:, 10] = bend
+    motion = replace(motion, rotations=rotations, positions=None)
+    heading = np.tile([1.0, 0, 0, 0], (frames, 1))
+    turn = np.zeros((frames, JOINTS, 3))
+
+    def held_deg(axis):
+        turn[:, 10] = np.radians(5) * axis
+        return np.degrees(np.linalg.norm(limit_joints(motion, turn, axes, heading)[:, 10], axis=-1).max())
+
+    assert held_deg(across) < 0.5
+    assert held_deg(hinge) > 4
+
+
 def test_joints_stay_near_the_range_that_the_clip_shows():
-    """A turn inside it is left alone; one far outside ends within the margin; children keep their own turn."""
+    """A turn inside it is left alone; one far outside ends near it; children keep their own turn."""
     motion = body()
     local = metrics.local_rotations(motion)
     middle = local[len(local) // 2]
@@ -427,8 +447,8 @@ def test_joints_stay_near_the_range_that_the_clip_shows():
     rotations = quaternion_multiply(rotvec_to_quaternion(held), motion.rotations)
     after = metrics.local_rotations(replace(motion, rotations=rotations))
     turned = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(middle)[None] + 0 * after, after))
-    margin = MARGIN_RAD + RANGE_SHARE * (own[:, 10].max(axis=0) - own[:, 10].min(axis=0))
-    assert (turned[:, 10] < own[:, 10].max(axis=0) + margin + 1e-6).all()
-    assert (turned[:, 10] > own[:, 10].min(axis=0) - margin - 1e-6).all()
+    # In whatever axes the box lies, it reaches no farther than the longest way through it and the margins.
+    way = np.linalg.norm(np.ptp(own[:, 10], axis=0))
+    assert np.linalg.norm(turned[:, 10] - own[:, 10], axis=-1).max() < (1 + RANGE_SHARE) * way + 2 * MARGIN_RAD
     assert np.abs(held).max() < 1.2
     assert np.degrees(quaternion_angle(after, local))[:, :10].max() < 1e-3
