@@ -74,7 +74,7 @@ def margins(ranges) -> np.ndarray:
 
 
 def _principal_axes(turns) -> np.ndarray:
-    """Principal axes of rotation vectors `[T, J, 3]`, `[J, 3, 3]`, an axis a column; the given ones where all is still."""
+    """Principal axes of rotation vectors `[T, J, 3]`, `[J, 3, 3]`, one a column; the given axes where all is still."""
     away = turns - turns.mean(axis=0)
     covariance = np.einsum("tji,tjk->jik", away, away) / len(turns)
     return np.linalg.eigh(covariance + STILL_RAD**2 * np.diag([1.0, 2.0, 3.0]))[1]
