@@ -122,7 +122,7 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
             layout.prop(origin, "amount", slider=True)
         if len(results.listed(armature)) > 2:
             mixing = layout.row(align=True)
-            mixing.prop(armature.motion_variations, "mix_with", text="")
+            mixing.prop(armature.motion_variations, "mix_with", text="", placeholder="Mix with")
             mixing.prop(armature.motion_variations, "mix_factor", text="")
             mixing.operator("motion_variations.mix", text="", icon="ARROW_LEFTRIGHT")
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from click_through import PACKAGE, ROOT, SCREEN, TOOLS, Animator
+from animator import PACKAGE, ROOT, SCREEN, TOOLS, Animator
 
 SETUP = f"""
 import addon_utils, sys
