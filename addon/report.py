@@ -28,7 +28,9 @@ def learnt_sentence(found) -> str:
     """What to say of it after a job; empty where nothing was learnt."""
     if not found:
         return ""
-    return found["problem"] or "What was learnt of this character was used."
+    if found["problem"] or not found["used"]:
+        return found["problem"] or "This motion is known better without what was learnt of its character."
+    return "What was learnt of this character was used."
 
 
 def frame_rate(scene) -> float:

@@ -36,6 +36,7 @@ SETTLE_STEPS = 10  # over which the rate comes up
 END_RATE = 0.05  # of the rate, when the time is up
 EVALUATIONS, PATIENCE = 16, 6  # in the whole time; how many in a row may bring nothing
 NEEDED_GAIN = 0.03  # of the errors, below which nothing is kept
+MOST_WORSE = 1.25  # held-out motion read with what was learnt; beyond, it was learnt by heart
 MOST_JUDGED = 1_500  # frames
 LEAST_SHARE = 0.005  # of the best error so far: a smaller step forward isn't one
 NO_GRADIENTS = (
@@ -57,18 +58,23 @@ class Effort:
 
     seconds: float = 60.0
     most_steps: int = 1500
-    rate: float = 0.01
-    pull: float = 0.3
-    rank: int = 4
+    rate: float = 0.02
+    pull: float = 1.0
+    rank: int = 8
     average: float = 0.95
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Mean joint errors in heights: of motion that is held out, and of what is learnt from."""
+    """Mean joint errors in heights: of motion that is held out, and of what is learnt from.
+
+    Attributes:
+        held: with each motion read in the better way, with what was learnt or without, as is done later. raw: with it.
+    """
 
     held: float
     used: float
+    raw: float
 
     @property
     def score(self) -> float:
@@ -100,7 +106,7 @@ def adapt(model: Model, motions: list[Motion], report, effort: Effort | None = N
         if learner.share >= next_s or learner.share >= 1:
             next_s = learner.share + 1 / EVALUATIONS
             errors = learner.errors(values)
-            better = errors.held <= before.held and errors.score < best.score * (1 - LEAST_SHARE)
+            better = errors.raw <= before.raw * MOST_WORSE and errors.score < best.score * (1 - LEAST_SHARE)
             waited = 0 if better else waited + 1
             if better:
                 best, kept = errors, {name: engine_of(value).to_numpy(value).copy() for name, value in values.items()}
@@ -139,6 +145,7 @@ class Learner:
         self.model, self.takes, self.effort = model, takes, effort
         self.rng = np.random.default_rng(seed)
         self.share, self.steps = 0.0, 0
+        self.plain_errors = None  # of what is held out, before anything is learnt
         self.groups, self.shares = window_groups(takes, WINDOW_CHUNKS * model.config.chunk)
         joints, width = takes[0].joints.shape[1], model.config.width
         shapes = {"input": (joints, JOINT_INPUT_SIZE, width), "output": (joints, JOINT_OUTPUT_SIZE, width)}
@@ -212,24 +219,31 @@ class Learner:
 
     def errors(self, values) -> Errors:
         """How far decoded joints are from the clips' own, against the root."""
-        held = [(take, *stretch) for take in self.takes for stretch in take.held]
         used = [(take, *stretch) for take in self.takes if take.plain for stretch in take.learnt]
-        return Errors(self._mean_error(values, held), self._mean_error(values, used))
+        held = [(take, *stretch) for take in self.takes for stretch in take.held]
+        errors, weights = self._errors(values, held)
+        if self.plain_errors is None:
+            self.plain_errors = errors
+        best = np.minimum(errors, self.plain_errors)  # a motion that is known better without is read without
+        raw, held = np.average(errors, weights=weights), np.average(best, weights=weights)
+        errors, weights = self._errors(values, used)
+        return Errors(float(held), float(np.average(errors, weights=weights)), float(raw))
 
-    def _mean_error(self, values, stretches) -> float:
-        """Over joints and frames of stretches (take, start, stop), as many as `MOST_JUDGED` frames."""
-        total, weight, frames = 0.0, 0.0, 0
+    def _errors(self, values, stretches) -> tuple[np.ndarray, np.ndarray]:
+        """Of stretches (take, start, stop), as many as `MOST_JUDGED` frames: errors in heights, and their weights."""
+        errors, weights, frames = [], [], 0
         for take, start, stop in stretches:
             (joints, _, structure), (outputs, _) = self.run(values, [take], [start], stop - start, noise=False)
             matrices, slides = pose_from_outputs(outputs, structure)
             made = pose_positions(matrices, slides, structure)
             apart = ((made - joints[..., columns(JOINT_INPUTS, "position")]) ** 2).sum(axis=-1) ** 0.5
             mask = structure["mask"][:, None] + 0 * apart
-            total, weight = total + float((apart * mask).sum()), weight + float(mask.sum())
+            weights.append(float(mask.sum()))
+            errors.append(float((apart * mask).sum()) / weights[-1])
             frames += stop - start
             if frames >= MOST_JUDGED:
                 break
-        return total / weight
+        return np.array(errors), np.array(weights)
 
 
 def window_groups(takes: list[Take], frames: int):

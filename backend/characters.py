@@ -1,4 +1,4 @@
-"""The folder of what was learnt of characters, and the model with what it has for a skeleton."""
+"""The folder of what was learnt of characters, the model with what it has for a skeleton, requests about them."""
 
 import contextlib
 import math
@@ -6,10 +6,26 @@ from pathlib import Path
 
 from .adaptation import SUFFIX, Adaptation, Found, adapted_model, find_adaptation, save_adaptation, weights_digest
 from .checkpoint import flatten
-from .encoding import Model
+from .encoding import Encoding, Model, encode_motion, reconstruction_figures
 from .errors import UserError
+from .motion import Motion
 from .skeleton import Skeleton
 
+
+def encode_better(model: Model, adapted: Model, motion: Motion, report) -> tuple[Encoding, Model]:
+    """The motion as the one of two models sees it that knows it better, and that model.
+
+    What was learnt helps the motion that it was learnt from; on other motion of the character it may not.
+    """
+    if adapted is model:
+        return encode_motion(model, motion, report), model
+    with_it = encode_motion(adapted, motion, lambda fraction, text: report(0.5 * fraction, text))
+    without = encode_motion(model, motion, lambda fraction, text: report(0.5 + 0.5 * fraction, text))
+    errors = [reconstruction_figures(encoding)["joint_heights"] for encoding in (with_it, without)]
+    return (with_it, adapted) if errors[0] < errors[1] else (without, model)
+
+
+MAX_MOTIONS = 1000  # that a character is learnt from
 ERRORS = ("before", "after", "used_before", "used_after")
 
 
@@ -70,15 +86,44 @@ class Characters:
             ) from error
 
 
-def describe(found: Found | None) -> dict | None:
-    """What the panel says of it: the file, the problem, errors before and after in heights."""
+def describe(found: Found | None, used: bool = True) -> dict | None:
+    """What the panel says of it: the file, the problem, whether it was used, errors before and after in heights."""
     if found is None:
         return None
     facts = {} if found.adaptation is None else found.adaptation.facts
     errors = {name: float(facts[name]) for name in ERRORS if _is_error(facts.get(name))}
-    return {"file": found.path.name, "problem": found.problem, "used": found.adaptation is not None, **errors}
+    return {"file": found.path.name, "problem": found.problem, "used": used and found.adaptation is not None, **errors}
 
 
 def _is_error(value) -> bool:
     """Whether a fact of a file is a number that can be shown."""
     return isinstance(value, int | float) and math.isfinite(value)
+
+
+def numbered_arrays(message) -> list[dict]:
+    """The arrays of each of several motions.
+
+    Raises:
+        ValueError: their number isn't one.
+    """
+    count = message.head.get("motions")
+    if type(count) is not int or not 1 <= count <= MAX_MOTIONS:
+        raise ValueError(f"The number of motions must be 1 to {MAX_MOTIONS}, found {count!r}.")
+    motions = [{} for _ in range(count)]
+    for name, array in message.arrays.items():
+        number, _, rest = name.partition(".")
+        if number.isdecimal() and int(number) < count:
+            motions[int(number)][rest] = array
+    return motions
+
+
+def positive(head, name, default: float) -> float:
+    """A number of a request that is larger than 0.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    value = head.get(name, default)
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"'{name}' must be a number above 0, found {value!r}.")
+    return float(value)

@@ -22,8 +22,8 @@ from . import variation
 from .adapt import Effort, adapt
 from .adaptation import Found
 from .change import change_to_arrays
-from .characters import Characters, describe
-from .encoding import encode_motion, load_model, reconstruction_change, reconstruction_figures
+from .characters import Characters, describe, encode_better, numbered_arrays, positive
+from .encoding import load_model, reconstruction_change, reconstruction_figures
 from .engines import load_engine
 from .errors import EngineError, UserError
 from .loops import loop_gaps_deg
@@ -34,7 +34,6 @@ from .protocol import VERSION, Message
 KEPT_ENCODINGS = 4
 KEPT_POSES = 2_000_000  # frames times joints of all that are kept; each takes about 150 bytes
 MAX_VARIATIONS = 64  # of one request
-MAX_MOTIONS = 1000  # that a character is learnt from
 ENCODE_SHARE = 0.3  # of the progress bar, where a resampling has to encode first
 SHIPPED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "motion_variations.safetensors"
 MIN_FRAMES = 2
@@ -63,6 +62,7 @@ class Jobs:
         self._problem = None  # why there is no model, as a sentence
         self._notice = None  # what the user should know of how it runs
         self._encodings = OrderedDict()  # digest -> Encoding, the last used at the end
+        self._models = {}  # digest -> the model that made it
 
     def prepare(self) -> None:
         """Load the model now, so that no job has to; a failure is kept for `status` and tried again by the next job."""
@@ -186,12 +186,14 @@ class Jobs:
 
     def _encode(self, message, report, send) -> tuple[dict, dict]:
         """The request `encode`: how well the model knows the motion."""
-        return self._figures(self._encoding(message, _digest(message), report)), {}
+        digest = _digest(message)
+        return self._figures(self._encoding(message, digest, report), digest), {}
 
     def _reconstruct(self, message, report, send) -> tuple[dict, dict]:
         """The request `reconstruct`: the change from the source to what the model makes of it."""
-        encoding = self._encoding(message, _digest(message), report)
-        return self._figures(encoding), change_to_arrays(reconstruction_change(encoding))
+        digest = _digest(message)
+        encoding = self._encoding(message, digest, report)
+        return self._figures(encoding, digest), change_to_arrays(reconstruction_change(encoding))
 
     def _resample(self, message, report, send) -> tuple[dict, dict]:
         """The request `resample`: one change for every seed."""
@@ -209,8 +211,7 @@ class Jobs:
 
             def vary(seed=seed, report_one=report_one):
                 encoding = self._encoding(message, digest, report_one)
-                model = self._model_of(encoding.motion.skeleton)
-                return variation.vary(model, encoding, settings, seed, report_one, selected, pinned)
+                return variation.vary(self._models[digest], encoding, settings, seed, report_one, selected, pinned)
 
             report_one(0.0, "sampling")
             change = self._within_memory(vary, report_one)
@@ -220,24 +221,24 @@ class Jobs:
             if settings.loop != "OFF":
                 head["loop_gaps_deg"] = loop_gaps_deg(self._encoding(message, digest, report_one), change)
             send(head, change_to_arrays(change))
-        found = self.characters.find(self.model(), encoding.motion.skeleton)
-        return {"change_deg": changes, "adaptation": describe(found)}, {}
+        return {"change_deg": changes, "adaptation": self._learnt(digest)}, {}
 
     def _adapt(self, message, report, send) -> tuple[dict, dict]:
         """The request `adapt`: learns a character from several motions, `motions` of them, and keeps it in a file.
 
         Their arrays are named as for other requests, after the motion's number and a dot.
         """
-        motions = [_motion(arrays) for arrays in _numbered(message)]
-        effort = Effort(seconds=_positive(message.head, "seconds", Effort.seconds))
+        motions = [_motion(arrays) for arrays in numbered_arrays(message)]
+        limits = {name: positive(message.head, name, getattr(Effort, name)) for name in ("seconds", "most_steps")}
+        effort = Effort(**limits)
         learnt = self._within_memory(lambda: adapt(self.model(), motions, report, effort), report)
         path = self.characters.save(learnt)
         return {"adaptation": describe(Found(path, learnt)), "facts": learnt.facts}, {}
 
-    def _model_of(self, skeleton):
-        """The model with what was learnt of a character."""
-        model = self.model()
-        return self.characters.model_with(model, self.characters.find(model, skeleton))
+    def _learnt(self, digest) -> dict | None:
+        """What was learnt of the character of a motion that is encoded, and whether it was used."""
+        found = self.characters.find(self.model(), self._encodings[digest].motion.skeleton)
+        return describe(found, used=self._models[digest] is not self.model())
 
     def _look_at_characters(self) -> None:
         """Drops encodings that were made when other things were known of characters."""
@@ -246,13 +247,12 @@ class Jobs:
             self._characters_seen = state
             self._encodings.clear()
 
-    def _figures(self, encoding) -> dict:
+    def _figures(self, encoding, digest) -> dict:
         """What the panel says of an encoding."""
         figures = reconstruction_figures(encoding)
         known = {name: figures.pop(name) for name in RECONSTRUCTION_FIGURES}
-        found = self.characters.find(self.model(), encoding.motion.skeleton)
         figures["duration_s"] = (encoding.motion.frames - 1) / encoding.motion.fps
-        return {**figures, "reconstruction": known, "adaptation": describe(found)}
+        return {**figures, "reconstruction": known, "adaptation": self._learnt(digest)}
 
     def _encoding(self, message, digest, report):
         """The motion's encoding, from the few that are kept or made now."""
@@ -260,9 +260,11 @@ class Jobs:
             motion = _motion(message.arrays)
 
             def encode():
-                return encode_motion(self._model_of(motion.skeleton), motion, report)
+                model = self.model()
+                adapted = self.characters.model_with(model, self.characters.find(model, motion.skeleton))
+                return encode_better(model, adapted, motion, report)
 
-            self._encodings[digest] = self._within_memory(encode, report)
+            self._encodings[digest], self._models[digest] = self._within_memory(encode, report)
             self._forget()
         self._encodings.move_to_end(digest)
         return self._encodings[digest]
@@ -275,6 +277,7 @@ class Jobs:
 
         while len(self._encodings) > 1 and (len(self._encodings) > KEPT_ENCODINGS or poses() > KEPT_POSES):
             self._encodings.popitem(last=False)
+        self._models = {digest: self._models[digest] for digest in self._encodings}
 
     def _within_memory(self, work, report):
         """What `work` returns; where a GPU fails or is out of memory, it is done again on the CPU, which then stays."""
@@ -322,35 +325,6 @@ def _motion(arrays):
     if motion.frames < MIN_FRAMES:
         raise UserError(f"The motion has {motion.frames} frame; {MIN_FRAMES} or more are needed.")
     return motion
-
-
-def _numbered(message) -> list[dict]:
-    """The arrays of each of several motions.
-
-    Raises:
-        ValueError: their number isn't one.
-    """
-    count = message.head.get("motions")
-    if type(count) is not int or not 1 <= count <= MAX_MOTIONS:
-        raise ValueError(f"The number of motions must be 1 to {MAX_MOTIONS}, found {count!r}.")
-    motions = [{} for _ in range(count)]
-    for name, array in message.arrays.items():
-        number, _, rest = name.partition(".")
-        if number.isdecimal() and int(number) < count:
-            motions[int(number)][rest] = array
-    return motions
-
-
-def _positive(head, name, default: float) -> float:
-    """A number of a request that is larger than 0.
-
-    Raises:
-        ValueError: it isn't.
-    """
-    value = head.get(name, default)
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"'{name}' must be a number above 0, found {value!r}.")
-    return float(value)
 
 
 def _digest(message) -> bytes:

@@ -11,6 +11,7 @@
     evaluate   weights -> a report of those figures: python -m training evaluate
                (held_out, lengths, rates: reconstruction beside baselines; varied, realism: variations; goals;
                report, tables, figures, sheets: what is written and drawn)
+    adapt_check   what learning a character brings: python -m training adapt-check
     scaling    runs -> loss and error against compute: python -m training scaling
 
 Importing this package imports nothing; torch is loaded by the steps that need it.
