@@ -1,8 +1,8 @@
 """New latents for a source: from the prior where the weights have one, else noise shaped like the training set's.
 
 Both leave alone what a level of change doesn't touch. With the prior a source's latents are noised part of the way and
-carried back along the flow (SDEdit, Meng et al., 2022), so that what comes out goes together; chunks that must stay are
-held, and the others are drawn to fit them.
+carried back along the flow (SDEdit, Meng et al., 2022), twice: what sets the two apart goes together. Chunks that must
+stay are held, and the others are drawn to fit them.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.9), "DETAIL": (0.0,
 START_TIMES = {"PHRASES": 0.2}
 # What the prior draws changes calm clips much less than wild ones. Half of that (the square root) is evened out,
 # towards this mean turn and within these factors.
-EVEN_RAD, EVEN_LEAST, EVEN_MOST = np.radians(22.0), 0.7, 2.0
+EVEN_RAD, EVEN_LEAST, EVEN_MOST = np.radians(26.0), 0.7, 2.4
 
 
 def is_drawn(model: Model, level: str) -> bool:
@@ -57,35 +57,43 @@ def still_chunks(model: Model, encoding: Encoding, weight) -> np.ndarray:
 
 
 def drawn_latents(model: Model, encoding: Encoding, start_times: tuple[float, float], rng, held=None) -> tuple:
-    """Latents drawn from the prior, from `start_times` (of the clip, of its chunks) on."""
+    """The source's latents plus what sets two draws from the prior apart, over the root of two.
+
+    A draw by itself leans towards what is common: a wave becomes a half-raised arm, whatever the seed. What sets two
+    draws apart has no such lean, is as large, and still goes together.
+
+    Args:
+        start_times: of the clip, of its chunks.
+    """
     chunks, clip = encoding.latents
     scale = {
         name: model.statistics[f"prior_{name}"] for name in ("clip_mean", "clip_spread", "chunk_mean", "chunk_spread")
     }
-    times = np.full((1, 1 + chunks.shape[1]), start_times[1])
-    times[0, 0] = start_times[0]
+    times = np.full((2, 1 + chunks.shape[1]), start_times[1])
+    times[:, 0] = start_times[0]
     if held is not None:
-        times[0, 1:][held] = 1.0
-    noise = rng.standard_normal(clip.shape), rng.standard_normal(chunks.shape)
+        times[:, 1:][:, held] = 1.0
+    noise = rng.standard_normal((2, *clip.shape[1:])), rng.standard_normal((2, *chunks.shape[1:]))
 
     def move(array):
         return model.engine.from_numpy(np.asarray(array, np.float32), model.device)
 
-    new_clip, new_chunks = draw(
+    skeleton = model.engine.concat((encoding.adapters["token"],) * 2, 0)
+    drawn = draw(
         model.parameters["prior"],
         model.prior,
-        encoding.adapters["token"],
-        move((clip - scale["clip_mean"]) / scale["clip_spread"]),
-        move((chunks - scale["chunk_mean"]) / scale["chunk_spread"]),
+        skeleton,
+        move(np.repeat((clip - scale["clip_mean"]) / scale["clip_spread"], 2, axis=0)),
+        move(np.repeat((chunks - scale["chunk_mean"]) / scale["chunk_spread"], 2, axis=0)),
         times,
         tuple(move(array) for array in noise),
     )
-    new_clip, new_chunks = model.engine.to_numpy(new_clip), model.engine.to_numpy(new_chunks)
-    new_clip = new_clip * scale["clip_spread"] + scale["clip_mean"]
-    new_chunks = new_chunks * scale["chunk_spread"] + scale["chunk_mean"]
-    # What is held stays to the last bit, not only to rounding.
-    kept = times[..., None] == 1
-    return np.where(kept[:, 1:], chunks, new_chunks), np.where(kept[:, 0], clip, new_clip)
+    clips, both = (model.engine.to_numpy(array) for array in drawn)
+    apart = 0.5**0.5
+    return (
+        chunks + apart * (both[:1] - both[1:]) * scale["chunk_spread"],
+        clip + apart * (clips[:1] - clips[1:]) * scale["clip_spread"],
+    )
 
 
 def noised_latents(model: Model, encoding: Encoding, level: str, rng) -> tuple:
