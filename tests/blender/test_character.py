@@ -21,20 +21,27 @@ def folder(extension, tmp_path):
     chosen.characters_path, chosen.engine, chosen.python_path = "", "NUMPY", ""
 
 
-def learn_something(folder, armature) -> Path:
-    """A file as adapting makes it, for the armature's own skeleton and the weights that ship: what isn't learnt here
-    changes figures all the same."""
+def learn_something(folder, armature, helps=True) -> Path:
+    """A file for the armature's own skeleton and the weights that ship: what the decoder is off by on average, or noise
+    that helps nobody."""
     adaptation, encoding, timeline = (module(name) for name in ("backend.adaptation", "backend.encoding", "timeline"))
     checkpoint = Path(module("backend").__file__).parent / "checkpoints" / "motion_variations.safetensors"
     model = encoding.load_model(checkpoint, "numpy")
-    skeleton = timeline.read(armature).motion.skeleton
-    marks, width = adaptation.joint_marks(skeleton), model.config.width
+    motion = timeline.read(armature).motion
+    seen = encoding.encode_motion(model, motion, lambda fraction, text: None)
+    marks, width = adaptation.joint_marks(motion.skeleton), model.config.width
     joints, rng = len(marks), np.random.default_rng(0)
     sizes = {"input": (joints, 12, width), "output": (joints, 9, width), "bias": (joints, 9), "token": (width,)}
+    adapters = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
+    if helps:
+        off = (seen.source_matrices - seen.decoded["matrices"]).mean(axis=0)
+        adapters["bias"][:, :6] = np.concatenate((off[..., 0], off[..., 1]), axis=-1)
+    else:
+        adapters["bias"] += 0.2 * rng.standard_normal(sizes["bias"]).astype(np.float32)
     learnt = adaptation.Adaptation(
         marks=marks,
-        height_m=module("backend.skeleton").skeleton_height(skeleton),
-        adapters={name: 0.01 * rng.standard_normal(size).astype(np.float32) for name, size in sizes.items()},
+        height_m=module("backend.skeleton").skeleton_height(motion.skeleton),
+        adapters=adapters,
         trunk={},
         weights=adaptation.weights_digest(model.parameters),
         facts={"before": 0.05, "after": 0.025},
@@ -84,7 +91,7 @@ def test_what_was_learnt_is_used_by_every_click_and_said(operators, folder):
     assert report.learnt_file == "" and "learnt" not in session.message
     path = learn_something(folder, armature)
     operators.encode()
-    assert report.learnt_file == path.name and report.learnt_problem == "" and report.joint_heights != plain
+    assert report.learnt_file == path.name and report.learnt_problem == "" and report.joint_heights < plain
     assert (report.held_before, report.held_after) == pytest.approx((0.05, 0.025))
     assert "What was learnt of this character was used." in session.message
     operators.resample(count=1, seed=3)
@@ -93,6 +100,18 @@ def test_what_was_learnt_is_used_by_every_click_and_said(operators, folder):
     assert not path.exists() and report.learnt_file == "" and not operators.forget.poll()
     operators.encode()
     assert report.joint_heights == pytest.approx(plain, rel=1e-6)
+
+
+def test_what_helps_nobody_is_not_used(operators, folder):
+    """The motion is read as without it, and the panel says so."""
+    armature = walker()
+    operators.encode()
+    report = armature.motion_variations.report
+    plain = report.joint_heights
+    path = learn_something(folder, armature, helps=False)
+    operators.encode()
+    assert report.joint_heights == pytest.approx(plain, rel=1e-6) and report.learnt_file == path.name
+    assert "is known better without what was learnt" in module("session").message
 
 
 def test_a_file_that_cannot_be_used_is_named(operators, folder):
