@@ -9,11 +9,15 @@ _marking_only = False  # a line is being marked whose action shall not be shown
 
 
 def armature_of(context):
-    """The object that a click is about: the active one, or where that is a mesh, the armature that deforms it."""
+    """The object that a click is about: the active one, or the armature that deforms it, or the only one below it."""
     selected = context.active_object
     if selected is None or selected.type == "ARMATURE":
         return selected
-    return selected.find_armature() or selected
+    armature = selected.find_armature()
+    if armature is None and selected.type == "EMPTY":  # importers leave the empty above a character active
+        below = [child for child in selected.children_recursive if child.type == "ARMATURE"]
+        armature = below[0] if len(below) == 1 else None
+    return armature or selected
 
 
 def armatures_of(context) -> list:

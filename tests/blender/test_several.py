@@ -165,3 +165,18 @@ def test_a_mesh_stands_for_its_armature_and_a_camera_for_nothing(operators):
     assert operators.resample(all_selected=True, count=1, seed=1) == {"FINISHED"}
     assert [len(one) for one in lists([ann, bob])] == [2, 2]
     assert "eye" not in module("session").message
+
+
+def test_the_empty_above_a_character_stands_for_its_only_armature():
+    """Importers leave it active; with two armatures below, the user has to say which."""
+    import bpy
+
+    results = module("results")
+    armature, other = add_armature("wolf"), add_armature("cub")
+    empty = bpy.data.objects.new("root", None)
+    bpy.context.scene.collection.objects.link(empty)
+    armature.parent = empty
+    bpy.context.view_layer.objects.active = empty
+    assert results.armature_of(bpy.context) == armature
+    other.parent = armature
+    assert results.armature_of(bpy.context) == empty
