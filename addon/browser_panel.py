@@ -9,6 +9,7 @@ from .translations import translated
 LEVEL_ICONS = {"WHOLE": "WORLD", "PHRASES": "IPO_EASE_IN_OUT", "DETAIL": "RNDCURVE"}
 KIND_ICONS = {"MIX": "ARROW_LEFTRIGHT", "RECONSTRUCTION": "MOD_MIRROR"}
 NARROW_PX = 330  # of the sidebar at interface scale 1: below it the seeds leave their room to the names
+LONG_NAME = 16  # characters that a line of a narrow sidebar has room for
 NAME_SHARE = {True: 0.5, False: 0.68}  # of a line's width, in a wide sidebar and in a narrow one
 
 
@@ -42,7 +43,9 @@ class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):
         facts.active = shown
         if wide and item.kind == "VARIATION":
             facts.label(text=str(item.seed), translate=False)
-        if item.kind != "RECONSTRUCTION":
+        if not wide and len(item.action.name) > LONG_NAME:  # cut off, all lines would read the same
+            facts.label(text=item.action.name.split()[-1], translate=False)
+        elif item.kind != "RECONSTRUCTION":
             facts.label(text=f"{strength_of(item):.2f}", translate=False)
         side.prop(item, "star", text="", emboss=False, icon="SOLO_ON" if item.star else "SOLO_OFF")
 

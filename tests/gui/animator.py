@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT.parent / "shared" / "gui"
 PACKAGE = "bl_ext.user_default.motion_variations"
 SCREEN = "1600x1500"
-PROBE_PX = 13  # from one place to the next where a button is looked for; the narrowest have 25
+PROBE_PX = 20  # from one place to the next where a button is looked for; the narrowest have 25
 TABS_PX = 36  # at the right of the sidebar
 COLOURS = 96  # of a picture's palette
 REPEAT = """
@@ -139,7 +139,7 @@ class Animator:
             places = [(right - step * PROBE_PX, y) for step in range(int((width - 60) / PROBE_PX))]
         else:
             y = self.find(below)[1]
-            places = [(right, y + step * PROBE_PX) for step in range(1, 26)]
+            places = [(right - 15, y + step * PROBE_PX) for step in range(1, 16)]  # the middle of the column
         seen = []
         for place in places:
             found = self.blender.under(*place)

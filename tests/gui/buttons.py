@@ -23,16 +23,12 @@ def reconstruct_and_presets(animator: Animator) -> None:
     animator.call("reconstruct", lambda found: found["job"] is None and "var" not in found["action"], beside="Encode")
     open_presets(animator)
     x, y, width, _ = animator.blender.sidebar()
-    around = (x - 320, y, width + 320, 700)
+    around = (x, y, width + 100, 700)
     animator.picture("presets", around)
     animator.pick("Subtle take", f"{SETTINGS}.strength < 1", within=around)
     open_presets(animator)
     place = animator.blender.wait_text("New Preset", within=around, timeout=5)
-    animator.blender.click(*place, double=True)
-    animator.blender.key("ctrl+a")
-    animator.blender.type("Mine")
-    animator.blender.key("Return")
-    for step in range(4, 16):  # the plus at the end of that line
+    for step in range(8, 24):  # the plus at the end of that line
         if "motion_variations.preset(" in animator.blender.under(place[0] + step * 13, place[1]):
             animator.blender.click(place[0] + step * 13, place[1])
             break
@@ -62,12 +58,13 @@ def choose_from(animator: Animator, row: str, words: str, condition: str) -> Non
     y = animator.find(row)[1]
     for _ in range(3):
         animator.blender.click(x + 0.65 * width, y)
-        time.sleep(0.8)
-        place = animator.blender.find_text(words, animator.blender.region("VIEW_3D"))
-        if place:
-            animator.blender.click(*place)
-            animator.blender.wait(condition)
-            return
+        for _ in range(5):  # until it is drawn
+            time.sleep(0.6)
+            place = animator.blender.find_text(words, animator.blender.region("VIEW_3D"))
+            if place:
+                animator.blender.click(*place)
+                animator.blender.wait(condition)
+                return
         animator.blender.key("Escape")
     animator.shot("no-entry")
     raise SystemExit(f"The menu on the line {row} doesn't show {words}.")
@@ -171,6 +168,7 @@ def looks(animator: Animator) -> None:
         animator.pick(entry, f"called.get({command!r}, 0)", within=view)
         animator.wait(lambda now: now["job"] is None)
     animator.blender.eval("bpy.context.scene.motion_variations_view.around = 'SHOWN'")
+    animator.blender.eval("bpy.context.scene.frame_set(30)\nwith view3d(): bpy.ops.view3d.view_selected()")
     animator.picture("ghosts", (view[0], view[1] + 60, view[2] - 380, view[3] - 160))
     animator.panel_picture("heat", "Heat line", "Ghosts")
     animator.call("reject", lambda now: any(now["stars"]), below="Variations", holds="keep_starred=True")
