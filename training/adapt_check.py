@@ -25,7 +25,7 @@ from . import metrics
 from .evaluate import names
 from .held_out import RIG_A_FILE, is_trained, silent
 from .store import ClipStore, clip_motion
-from .tables import table
+from .tables import cell, table
 
 MOST_CLIPS, MOST_FRAMES = 40, 600  # of a rig, of a clip
 FEWEST_CLIPS = 6  # of a rig
@@ -76,7 +76,7 @@ def spread(motions, most: int) -> list:
     return [motions[row] for row in np.unique(np.linspace(0, len(motions) - 1, min(most, len(motions))).astype(int))]
 
 
-def variation_figures(model: Model, adapted: Model, motions) -> dict[str, float]:
+def variation_figures(model: Model, adapted: Model, motions) -> dict[str, float | None]:
     """Means of what variations at strength 1 are like; contacts of clips that have them."""
     rows = []
     for seed, motion in enumerate(spread(motions, VARIED)):
@@ -85,7 +85,8 @@ def variation_figures(model: Model, adapted: Model, motions) -> dict[str, float]
         change = vary(used, encoding, VariationSettings(), seed, silent)
         figures = metrics.variation_figures(motion, apply_change(motion, change), contacts)
         rows.append({name: figures[name] for name in FIGURES if contacts.any() or name in WITHOUT_CONTACTS})
-    return {name: float(np.mean([row[name] for row in rows if name in row] or [np.nan])) for name in FIGURES}
+    found = {name: [row[name] for row in rows if name in row] for name in FIGURES}
+    return {name: float(np.mean(values)) if values else None for name, values in found.items()}
 
 
 def rig_figures(model: Model, adapted: Model, rig: Rig) -> dict:
@@ -115,7 +116,7 @@ def markdown(rows) -> str:
     """The table: before -> after."""
 
     def pair(row, half, name, form):
-        return " -> ".join(form.format(row[when][half][name]) for when in ("before", "after"))
+        return " -> ".join(cell(row[when][half][name], form) for when in ("before", "after"))
 
     lines = []
     for row in rows:
