@@ -28,13 +28,10 @@ ROOT_PATHS = ("KEEP", "IN_PLACE", "FREE")
 LOOPS = ("OFF", "KEEP", "CLOSE")
 BAND_S = {"WHOLE": 6 / MODEL_FPS, "PHRASES": 4 / MODEL_FPS, "DETAIL": 1.5 / MODEL_FPS}  # sigma of the change's low pass
 DETAIL_FLOOR_S = 6 / MODEL_FPS  # what is slower than this is not detail
-TEMPOS = (
-    1.0,
-    1.6,
-    2.5,
-    4.0,
-)  # factors on these times and on fades, tried until the variation's mean jerk over the source's
-JERK_SHARE = 1.1  # is at most this
+# Factors on these times and on fades, tried until the variation's mean jerk over the source's is at most JERK_SHARE.
+TEMPOS = (1.0, 1.6, 2.5, 4.0)
+JERK_SHARE = 1.06
+SMALLER, SMALLER_TIMES, LARGEST_JERK_SHARE = 0.75, 5, 1.3  # what is still too jerky then becomes smaller, so often
 
 
 @dataclass(frozen=True)
@@ -160,7 +157,8 @@ def _rested(encoding: Encoding, change: Change, settings: VariationSettings, fre
 def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned, even: bool, report):
     """The change at strength 1, as quick as the source allows: the first of TEMPOS that doesn't make it jerky.
 
-    A smooth, slow clip takes a slow change; on one that has snap of its own a quick one doesn't show.
+    A smooth, slow clip takes a slow change; on one that has snap of its own a quick one doesn't show. Where even the
+    slowest is jerky, on a clip that hardly moves, the change becomes smaller.
 
     Returns:
         the change, and the weight `[T]` of what may change.
@@ -171,8 +169,14 @@ def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
         report(0.65, "Laying the change on the source")
         weight = row_weight(motion, settings, pinned, tempo)
         change = _unit_change(encoding, decoded, settings, free, weight, tempo, even)
-        if _mean_jerk(apply_change(motion, change)) <= JERK_SHARE * own:
+        jerk = _mean_jerk(apply_change(motion, change))
+        if jerk <= JERK_SHARE * own:
+            return change, weight
+    for _ in range(SMALLER_TIMES):
+        if jerk <= LARGEST_JERK_SHARE * own:
             break
+        change = scale_change(change, SMALLER)
+        jerk = _mean_jerk(apply_change(motion, change))
     return change, weight
 
 
