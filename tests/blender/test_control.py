@@ -25,7 +25,8 @@ BODIES = {  # file -> parts that it must have, each with a word that is in the n
         "TAIL": ("Tail",), "HEAD": ("Neck", "Head"), "SPINE": ("Spine",),
     },
     "creatures/train/q_fox.glb": {
-        "FRONT_LIMB_LEFT": (".L",), "HIND_LIMB_RIGHT": (".R",), "TAIL": ("Tail",), "HEAD": ("Neck", "Head", "Ear", "Pole"),
+        "FRONT_LIMB_LEFT": (".L",), "HIND_LIMB_RIGHT": (".R",), "TAIL": ("Tail",),
+        "HEAD": ("Neck", "Head", "Ear", "Pole"),
     },
     "creatures/test/m2m_spider.glb": {
         "LIMB_1": ("leg_a", "anchor_1_l"), "LIMB_4": ("leg_b", "anchor_2_r"), "LIMB_8": ("leg_d", "anchor_4_r"),
