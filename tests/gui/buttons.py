@@ -55,7 +55,9 @@ def open_presets(animator: Animator) -> None:
 def choose_from(animator: Animator, row: str, words: str, condition: str) -> None:
     """Opens the menu on a line of settings, and picks an entry."""
     x, _, width, _ = animator.blender.sidebar()
-    y = animator.find(row)[1]
+    animator.find(row)  # scrolls there
+    within = animator.blender.sidebar()  # the report of Encode says "bones" and "frames" as well: the last is meant
+    y = (animator.blender.find_text(row, within, nth=1) or animator.blender.find_text(row, within))[1]
     for _ in range(3):
         animator.blender.click(x + 0.65 * width, y)
         for _ in range(5):  # until it is drawn
