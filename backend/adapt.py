@@ -36,6 +36,7 @@ SETTLE_STEPS = 10  # over which the rate comes up
 END_RATE = 0.05  # of the rate, when the time is up
 EVALUATIONS, PATIENCE = 16, 6  # in the whole time; how many in a row may bring nothing
 NEEDED_GAIN = 0.03  # of the errors, below which nothing is kept
+FEW_STEPS = 30  # with fewer it can't be said whether learning helps
 MOST_WORSE = 1.25  # held-out motion read with what was learnt; beyond, it was learnt by heart
 MOST_JUDGED = 1_500  # frames
 LEAST_SHARE = 0.005  # of the best error so far: a smaller step forward isn't one
@@ -113,7 +114,13 @@ def adapt(model: Model, motions: list[Motion], report, effort: Effort | None = N
         if learner.share >= 1 or waited >= PATIENCE:
             break
     steps.close()
-    if kept is None or best.score > before.score * (1 - NEEDED_GAIN):
+    helped = kept is not None and best.score <= before.score * (1 - NEEDED_GAIN)
+    if not helped and learner.steps < min(FEW_STEPS, effort.most_steps):
+        raise UserError(
+            f"Only {learner.steps} steps of learning were done in {effort.seconds:.0f} s, too few to help: this "
+            "computer is slow or busy. Nothing was kept. Allow more seconds, or wait until it has less to do."
+        )
+    if not helped:
         raise UserError(
             f"Adapting didn't help: the model's error stayed at {100 * before.used:.1f} % of the height, and at "
             f"{100 * before.held:.1f} % on motion that was held out. Nothing was kept. More actions may help."
