@@ -20,6 +20,8 @@ class MOTION_VARIATIONS_MT_verbs(bpy.types.Menu):
         layout.operator("motion_variations.reconstruct", text="Reconstruct Motion", icon="MOD_MIRROR")
         layout.operator("motion_variations.resample", text="Resample Motion", icon="MOD_NOISE")
         layout.menu("MOTION_VARIATIONS_MT_presets", icon="PRESET")
+        layout.operator("motion_variations.adapt", icon="ARMATURE_DATA")
+        layout.operator("motion_variations.forget", icon="TRASH")
         layout.operator("motion_variations.cancel", text="Cancel Variations Job", icon="X")
         layout.separator()
         layout.operator("motion_variations.pin_frame", icon="PINNED")

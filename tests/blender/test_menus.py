@@ -170,8 +170,9 @@ def test_menus_and_pie_name_operators_that_exist(operators):
         kind = getattr(getattr(bpy.ops, group), verb).get_rna_type()
         assert len(kind.description) > len(kind.name)
     assert all(hasattr(bpy.types, name) for name in drawn.menus)
-    # What a button needs a line, a name or a number for stays with its panel.
-    elsewhere = {"rename", "scale", "keep_edits", "toggle_part", "load_preset", "preset", "check_python"}
+    # What a button needs a line, a name or a number for stays with its panel; what sets up PyTorch, with preferences.
+    elsewhere = {"rename", "scale", "keep_edits", "toggle_part", "load_preset", "preset"}
+    elsewhere |= {"check_python", "find_pythons", "copy_command"}
     verbs = {f"motion_variations.{verb}" for verb in dir(bpy.ops.motion_variations) if verb not in elsewhere}
     assert verbs <= set(drawn.operators), "the header menu, where F3 finds them, lacks these verbs"
 
