@@ -36,7 +36,7 @@ class MOTION_VARIATIONS_OT_restart_backend(JobOperator, bpy.types.Operator):
 
 
 class MOTION_VARIATIONS_OT_show_log(bpy.types.Operator):
-    """Show what the backend printed, as a text in Blender's text editor"""
+    """Show what the backend printed and the last result in full, as a text in Blender's text editor"""
 
     bl_idname = "motion_variations.show_log"
     bl_label = "Log"
@@ -44,7 +44,7 @@ class MOTION_VARIATIONS_OT_show_log(bpy.types.Operator):
     def execute(self, context):
         """Fills the text and, in a window, opens it."""
         text = bpy.data.texts.get(LOG_NAME) or bpy.data.texts.new(LOG_NAME)
-        text.from_string(connection.log_text())
+        text.from_string(f"{connection.log_text()}\n{session.message}\n")
         if bpy.app.background:
             print(text.as_string())
             return {"FINISHED"}

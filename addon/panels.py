@@ -14,10 +14,11 @@ CHARACTER_PX = 7.2  # mean width of a character at interface scale 1
 MARGIN_PX = 48  # of a panel, with the icon before a sentence
 MAX_ARMATURES = 6  # that a panel names where more are selected
 MAX_LINES = 12  # of a sentence in a panel
+RESULT_LINES = 6  # of a result, so that the list below stays in sight; the log has all of it
 
 
-def wrap(sentence: str, width_px: float) -> list[str]:
-    """A sentence as lines that fit the width; labels don't wrap by themselves."""
+def wrap(sentence: str, width_px: float, most: int = MAX_LINES) -> list[str]:
+    """A sentence as lines that fit the width, at most so many; labels don't wrap by themselves."""
     room = max(int((width_px / bpy.context.preferences.system.ui_scale - MARGIN_PX) / CHARACTER_PX), 16)
     lines = [""]
     for word in sentence.split():
@@ -28,16 +29,18 @@ def wrap(sentence: str, width_px: float) -> list[str]:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
     lines = [line for line in lines if line]
-    if len(lines) > MAX_LINES:
-        lines[MAX_LINES - 1 :] = [lines[MAX_LINES - 1] + " ..."]
+    if len(lines) > most:
+        lines[most - 1 :] = [lines[most - 1] + " ..."]
     return lines
 
 
-def draw_sentence(layout, sentence: str, width_px: float, is_error: bool = False, icon: str = "INFO") -> None:
+def draw_sentence(
+    layout, sentence: str, width_px: float, is_error: bool = False, icon: str = "INFO", most: int = MAX_LINES
+) -> None:
     """A sentence over several lines, in red where it is an error."""
     column = layout.column(align=True)
     column.alert = is_error
-    for number, line in enumerate(wrap(translated(sentence), width_px)):
+    for number, line in enumerate(wrap(translated(sentence), width_px, most)):
         column.label(text=line, translate=False, icon=("ERROR" if is_error else icon) if number == 0 else "BLANK1")
 
 
@@ -47,7 +50,8 @@ def draw_outcome(layout, context, place: str) -> None:
         return
     if session.job is None:
         if session.message:
-            draw_sentence(layout, session.message, context.region.width, session.message_is_error)
+            most = MAX_LINES if session.message_is_error else RESULT_LINES
+            draw_sentence(layout, session.message, context.region.width, session.message_is_error, most=most)
         return
     progress = session.job.progress
     column = layout.column(align=True)
