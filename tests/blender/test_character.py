@@ -1,6 +1,5 @@
 """Adapting to a character: offered where the model errs, refused in words on NumPy, learnt for real with PyTorch."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -8,8 +7,6 @@ import numpy as np
 import pytest
 
 from tests.blender.stage import add_armature, add_walk, contents, module, walker
-
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="this Python has no torch")
 
 
 @pytest.fixture
@@ -167,7 +164,7 @@ def second_character_action(armature, name, scale):
     return made
 
 
-@needs_torch
+@pytest.mark.torch
 def test_a_character_is_learnt_with_torch_and_used_by_numpy(operators, folder):
     """From several actions in one click; what was learnt helps, the actions stay as they are."""
     chosen = module("preferences").preferences()
