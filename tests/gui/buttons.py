@@ -165,8 +165,6 @@ def looks(animator: Animator) -> None:
     animator.choose(first.split()[-1] if "var" not in first else first, lambda now: now["action"] == first)
     for entry, command in (("Star Variation", "star"), ("Read Poses", "read_poses"), ("Toggle Ghosts", "ghosts")):
         open_menu(animator, "MOTION_VARIATIONS_MT_verbs")
-        if command == "star":
-            animator.picture("menu", (view[0] + 250, view[1] + 30, 420, 700))
         animator.pick(entry, f"called.get({command!r}, 0)", within=view)
         animator.wait(lambda now: now["job"] is None)
     animator.blender.eval("bpy.context.scene.motion_variations_view.around = 'SHOWN'")
