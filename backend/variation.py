@@ -165,10 +165,11 @@ def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings,
     """
     motion = encoding.motion
     own = _mean_jerk(motion)
+    difference = _difference(encoding, decoded, even)
     for tempo in TEMPOS:
         report(0.65, "Laying the change on the source")
         weight = row_weight(motion, settings, pinned, tempo)
-        change = _unit_change(encoding, decoded, settings, free, weight, tempo, even)
+        change = _unit_change(encoding, difference, settings, free, weight, tempo)
         jerk = _mean_jerk(apply_change(motion, change))
         if jerk <= JERK_SHARE * own:
             return change, weight
@@ -186,21 +187,32 @@ def _mean_jerk(motion: Motion) -> float:
     return float(jerk.mean()) if len(jerk) else 0.0
 
 
+def _difference(encoding: Encoding, decoded: dict, even: bool) -> dict[str, np.ndarray]:
+    """What two decoded clips differ by, at MODEL_FPS: turns and slides `[T30, J, 3]` in world axes, root `[T30, 4]`.
+
+    Args:
+        even: see `sampling.evening_gain`.
+    """
+    base = encoding.decoded
+    turns = matrix_to_rotvec(decoded["matrices"] @ np.swapaxes(base["matrices"], -1, -2))
+    gain = evening_gain(turns) if even else 1.0
+    return {
+        "turns": heading_to_world(encoding, gain * turns),
+        "slides": heading_to_world(encoding, gain * (decoded["slides"] - base["slides"])),
+        "root": gain * (decoded["root"] - base["root"]),
+    }
+
+
 def _unit_change(
-    encoding: Encoding, decoded: dict, settings: VariationSettings, free, weight, tempo: float, even: bool
+    encoding: Encoding, difference: dict, settings: VariationSettings, free, weight, tempo: float
 ) -> Change:
     """What two decoded clips differ by, as a change of the source at strength 1, before contacts.
 
     Args:
-        free: `[J]` bool. weight: `[T]`. tempo: factor on the widths of the low pass. even: see `sampling.evening_gain`.
+        difference: see `_difference`. free: `[J]` bool. weight: `[T]`. tempo: factor on the widths of the low pass.
     """
-    height, base = encoding.reference.height_m, encoding.decoded
-    band = BAND_S[settings.level] * tempo
-    turns = matrix_to_rotvec(decoded["matrices"] @ np.swapaxes(base["matrices"], -1, -2))
-    gain = evening_gain(turns) if even else 1.0
-    turns = heading_to_world(encoding, gain * turns)
-    slides = heading_to_world(encoding, gain * (decoded["slides"] - base["slides"]))
-    root = gain * (decoded["root"] - base["root"])
+    height, band = encoding.reference.height_m, BAND_S[settings.level] * tempo
+    turns, slides, root = (difference[name] for name in ("turns", "slides", "root"))
     rotation = to_source_rows(encoding, turns, band)
     slides = to_source_rows(encoding, slides, band) * height
     lift = to_source_rows(encoding, root[:, :1], band)[:, 0] * height
