@@ -144,9 +144,8 @@ class WindowBatches(torch.utils.data.IterableDataset):
         rows = start + np.arange(length) * speed
         valid = (rows <= frames - 1).astype(np.float32)
         clip = self.store.window(index, np.minimum(rows, frames - 1))
-        frame = int(place.integers(frames))
-        random_frame = (self.store.rotations(index, np.array([frame]))[0], float(self.store.roots(index, frame)[2]))
-        clip = augment(clip, self.store.skeleton(index)["rests"], random_frame, self.augmentation, rng, hands)
+        frame = random_frame(self.store, index, place)
+        clip = augment(clip, self.store.skeleton(index)["rests"], frame, self.augmentation, rng, hands)
         return clip_arrays(clip) | {"valid": valid}
 
 
@@ -161,6 +160,12 @@ def alike_rows(joints, size: float, run: int) -> np.ndarray:
     runs = max(1, int(cost.sum() / size))
     number = ((np.cumsum(cost) - 0.5 * cost) / cost.sum() * runs).astype(int)
     return order[number == run % runs]
+
+
+def random_frame(store: ClipStore, index: int, rng) -> tuple[np.ndarray, float]:
+    """Rotations `[J, 4]` and root height of a random frame of a clip, as `augment` takes it for a reference."""
+    frame = int(rng.integers(store.clips[index]["frames"]))
+    return store.rotations(index, np.array([frame]))[0], float(store.roots(index, frame)[2])
 
 
 def clip_weights(clips) -> np.ndarray:

@@ -17,7 +17,7 @@ from backend.motion import whole_chunk_rows
 from backend.prior import PriorConfig, flow, initial_prior, on_path, path_velocity
 
 from .augment import NONE, Augmentation, augment
-from .dataset import STRUCTURE, batch_features, clip_arrays, clip_weights, collate
+from .dataset import STRUCTURE, batch_features, clip_arrays, clip_weights, collate, random_frame
 from .export import model_config
 from .store import ClipStore
 from .train import as_module, as_tree, save
@@ -58,9 +58,8 @@ def encode_clips(tree, config, store: ClipStore, indices, augmentation, rng) -> 
         start = int(rng.integers(0, max(frames - LONGEST, 0) + 1))
         rows = start + whole_chunk_rows(min(frames, LONGEST), config.chunk)
         clip = store.window(index, rows.astype(float))
-        frame = int(rng.integers(frames))
-        random_frame = (store.rotations(index, np.array([frame]))[0], float(store.roots(index, frame)[2]))
-        clip = augment(clip, store.skeleton(index)["rests"], random_frame, augmentation, rng)
+        frame = random_frame(store, index, rng)
+        clip = augment(clip, store.skeleton(index)["rests"], frame, augmentation, rng)
         batch = collate([clip_arrays(clip)])
         structure = {name: batch[name] for name in STRUCTURE}
         joints, root, _ = batch_features(batch, structure)
