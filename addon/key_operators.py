@@ -8,6 +8,7 @@ from bpy.props import FloatProperty, IntProperty
 
 from . import results, strength, timeline
 from .backend.errors import UserError
+from .browser_operators import list_line
 from .operators import JobOperator, refusal
 from .session import Progress
 from .tasks import Target
@@ -39,17 +40,19 @@ def reduce_line(target, line: int, key_tolerance: float):
                 return f"'{name}': {timeline.reduction_sentence([end.value])}"
 
 
-def line_refusal(armature, index: int) -> str:
-    """Why a line's keys can't be reduced, as a sentence; empty where they can. -1 is the shown line."""
-    lines = results.listed(armature)
-    if index >= len(lines):
-        return f"There is no line {index}; the list has lines 0 to {len(lines) - 1}."
-    row = armature.motion_variations.rows[lines[index]] if index >= 0 else results.shown_row(armature)
+def variation_line(armature, index: int) -> int:
+    """The row of a variation whose keys can be reduced; of the shown one for -1.
+
+    Raises:
+        UserError: there is none, or it is the source.
+    """
+    line = list_line(armature, index)
+    row = armature.motion_variations.rows[line] if line >= 0 else None
     if row is None or row.action is None:
-        return "No variation is shown. Click one in the list first."
+        raise UserError("No variation is shown. Click one in the list first.")
     if row.kind == "SOURCE":
-        return "The source is shown, which stays as it is. Click a variation in the list first."
-    return ""
+        raise UserError("The source is shown, which stays as it is. Click a variation in the list first.")
+    return line
 
 
 class MOTION_VARIATIONS_OT_reduce_keys(JobOperator, bpy.types.Operator):
@@ -87,14 +90,9 @@ class MOTION_VARIATIONS_OT_reduce_keys(JobOperator, bpy.types.Operator):
 
     def steps(self, context):
         """The job, on the active armature alone: it has the list that is looked at."""
-        armature = results.armature_of(context)
-        reason = line_refusal(armature, self.index)
-        if reason:
-            raise UserError(reason)
+        line = variation_line(results.armature_of(context), self.index)
         given = self.properties.is_property_set("key_tolerance")
         tolerance = self.key_tolerance if given else context.scene.motion_variations.key_tolerance
-        shown = results.row_index(armature, results.active_action(armature))
-        line = results.listed(armature)[self.index] if self.index >= 0 else shown
         return reduce_line(Target(context), line, tolerance)
 
 
