@@ -12,7 +12,7 @@ from backend.motion import Motion, joint_positions
 from backend.rotations import matrix_to_quaternion, quaternion_multiply, yaw_to_quaternion
 from backend.skeleton import skeleton_height
 
-from .dataset import STRUCTURE, batch_features, clip_batch
+from .dataset import batch_features, clip_batch
 from .store import ClipStore, clip_motion
 
 PICTURE_FRAMES = 128
@@ -23,8 +23,7 @@ def reconstructed(tree, config, store: ClipStore, index: int, frames: int) -> tu
     """The start of a clip and what the model makes of it, on the clip's own path."""
     source = clip_motion(store, index, 0, frames)
     batch, count = clip_batch(store, index, frames, config.chunk)
-    structure = {name: batch[name] for name in STRUCTURE}
-    joints, root, heading = batch_features(batch, structure)
+    structure, joints, root, heading = batch_features(batch)
     adapters = embed_skeleton(tree, config, structure)
     means = tuple(mean for mean, _ in encode(tree, config, adapters, joints, root, structure["mask"]))
     matrices, _ = pose_from_outputs(decode(tree, config, adapters, means)[0], structure)

@@ -186,9 +186,14 @@ def clip_batch(store: ClipStore, index: int, most_frames: int, chunk: int):
     return collate([clip_arrays(face_canonically(clip))]), frames
 
 
-def batch_features(batch, structure):
-    """`features.motion_features` of a batch."""
-    return motion_features(
+def batch_features(batch):
+    """The skeleton's arrays of a batch, by the names of STRUCTURE, and its `features.motion_features`.
+
+    Returns:
+        (structure, joints, root, heading).
+    """
+    structure = {name: batch[name] for name in STRUCTURE}
+    features = motion_features(
         batch["rotations"],
         batch["root_positions"],
         batch["reference"],
@@ -196,3 +201,4 @@ def batch_features(batch, structure):
         batch["slide"],
         batch["root_height"],
     )
+    return structure, *features

@@ -13,7 +13,7 @@ from backend.prior import PriorConfig
 from backend.sampling import level_name
 
 from .card import made_from
-from .dataset import STRUCTURE, batch_features, clip_batch
+from .dataset import batch_features, clip_batch
 from .store import ClipStore
 
 STATISTICS_CLIPS = 400
@@ -38,8 +38,7 @@ def latent_statistics(parameters, config: ModelConfig, store: ClipStore, indices
     windows, clips = [[] for _ in config.levels[:-1]], []
     for index in indices:
         batch, _ = clip_batch(store, index, STATISTICS_FRAMES, config.chunk)
-        structure = {name: batch[name] for name in STRUCTURE}
-        joints, root, _ = batch_features(batch, structure)
+        structure, joints, root, _ = batch_features(batch)
         posteriors = encode(
             parameters, config, embed_skeleton(parameters, config, structure), joints, root, structure["mask"]
         )

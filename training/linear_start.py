@@ -12,7 +12,7 @@ import torch
 
 from backend.model import ModelConfig, cosine_basis, embed_frames, embed_skeleton
 
-from .dataset import STRUCTURE, batch_features
+from .dataset import batch_features
 
 SMALLEST = 1e-3  # of the largest deviation: components below it are not blown up to unit size
 
@@ -30,8 +30,7 @@ def linear_start(tree: dict, config: ModelConfig, batches, windows: int) -> None
     rows = []
     while sum(map(len, rows)) < windows:
         batch = next(batches)
-        structure = {name: batch[name] for name in STRUCTURE}
-        joints, root, _ = batch_features(batch, structure)
+        structure, joints, root, _ = batch_features(batch)
         adapters = embed_skeleton(tree, config, structure)
         tokens = embed_frames(tree, adapters, joints, root, structure["mask"])
         rows.append((basis @ tokens.reshape(-1, level.stride, width)).reshape(-1, level.coefficients * width))

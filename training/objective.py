@@ -6,7 +6,7 @@ import torch
 from backend.engines import load_engine
 from backend.model import decode, embed_skeleton, encode
 
-from .dataset import STRUCTURE, batch_features
+from .dataset import batch_features
 from .losses import WEIGHTS, divergence_losses, divergence_weights, reconstruction_losses
 from .presets import Settings
 
@@ -65,9 +65,8 @@ def draw(settings: Settings, count: int, frames: int, place) -> dict:
 def losses_of(tree, settings: Settings, batch, drawn):
     """All losses of a batch and what to log of it."""
     config = settings.model
-    structure = {name: batch[name] for name in STRUCTURE}
     with torch.no_grad():
-        joints, root, _ = batch_features(batch, structure)
+        structure, joints, root, _ = batch_features(batch)
     with torch.autocast(joints.device.type, torch.bfloat16, enabled=settings.bf16):
         adapters = embed_skeleton(tree, config, structure)
         posteriors = encode(

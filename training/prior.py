@@ -17,7 +17,7 @@ from backend.motion import whole_chunk_rows
 from backend.prior import PriorConfig, flow, initial_prior, on_path, path_velocity
 
 from .augment import NONE, Augmentation, augment
-from .dataset import STRUCTURE, batch_features, clip_arrays, clip_weights, collate, random_frame
+from .dataset import batch_features, clip_arrays, clip_weights, collate, random_frame
 from .export import model_config
 from .store import ClipStore
 from .train import as_module, as_tree, save
@@ -61,8 +61,7 @@ def encode_clips(tree, config, store: ClipStore, indices, augmentation, rng) -> 
         frame = random_frame(store, index, rng)
         clip = augment(clip, store.skeleton(index)["rests"], frame, augmentation, rng)
         batch = collate([clip_arrays(clip)])
-        structure = {name: batch[name] for name in STRUCTURE}
-        joints, root, _ = batch_features(batch, structure)
+        structure, joints, root, _ = batch_features(batch)
         adapters = embed_skeleton(tree, config, structure)
         (chunks, _), (whole, _) = encode(tree, config, adapters, joints, root, structure["mask"])
         latents.append({"skeleton": adapters["token"][0], "clip": whole[0], "chunks": chunks[0]})

@@ -25,7 +25,7 @@ from backend.errors import UserError
 from backend.model import decode, embed_skeleton, encode, initial_parameters
 
 from .board import Board
-from .dataset import STRUCTURE, WindowBatches, batch_features, clip_batch
+from .dataset import WindowBatches, batch_features, clip_batch
 from .linear_start import linear_start
 from .losses import probe_figures
 from .objective import Losses, as_module, as_tree, draw
@@ -78,8 +78,7 @@ def probe(tree, config, store: ClipStore, splits=("test", "eval")) -> dict[str, 
         errors = []
         for index in indices[:: max(1, len(indices) // PROBE_CLIPS)][:PROBE_CLIPS]:
             batch, frames = clip_batch(store, index, PROBE_FRAMES, config.chunk)
-            structure = {key: batch[key] for key in STRUCTURE}
-            joints, root, _ = batch_features(batch, structure)
+            structure, joints, root, _ = batch_features(batch)
             adapters = embed_skeleton(tree, config, structure)
             posteriors = encode(tree, config, adapters, joints, root, structure["mask"])
             outputs, _ = decode(tree, config, adapters, tuple(mean for mean, _ in posteriors))
