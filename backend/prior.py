@@ -106,6 +106,20 @@ def flow(parameters, config: PriorConfig, skeleton_BD, clip_BZ, chunks_BNZ, time
     return xp.linear(x[:, 0], parameters["clip_out"]), xp.linear(x[:, 1:], parameters["chunk_out"])
 
 
+def sample(parameters, config: PriorConfig, skeleton_BD, noise, tick=None):
+    """Latents of clips of which nothing but the skeleton and the length is given: noise carried all along the flow.
+
+    Args:
+        noise: (`[B, Z]`, `[B, N, Z]`). tick: called after each step.
+
+    Returns:
+        (clip, chunks), normalised.
+    """
+    clip, chunks = noise
+    times = np.zeros((chunks.shape[0], 1 + chunks.shape[1]))
+    return draw(parameters, config, skeleton_BD, clip, chunks, times, noise, tick)
+
+
 def draw(parameters, config: PriorConfig, skeleton_BD, clip_BZ, chunks_BNZ, start_times, noise, tick=None):
     """Latents noised to their start times and carried back along the flow (SDEdit, Meng et al., 2022).
 

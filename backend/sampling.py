@@ -9,7 +9,7 @@ import numpy as np
 
 from .encoding import Encoding, Model
 from .features import MODEL_FPS
-from .prior import draw
+from .prior import draw, sample
 
 # How far noise goes, in standard deviations of what the training set shows: of the clip's latent, of what is common to
 # a clip's chunks, of what is a chunk's own.
@@ -56,6 +56,33 @@ def still_chunks(model: Model, encoding: Encoding, weight) -> np.ndarray:
     return ~moving.reshape(-1, model.config.levels[0].stride).any(axis=1)
 
 
+def fresh_latents(model: Model, adapters: dict, count: int, rng) -> tuple:
+    """Latents of a clip that has no source, drawn from the prior for a skeleton and so many chunks.
+
+    Args:
+        adapters: the skeleton's, see `model.embed_skeleton`.
+
+    Returns:
+        As `Encoding.latents`.
+    """
+    scale = prior_scales(model)
+    sizes = (1, scale["clip_mean"].shape[-1]), (1, count, scale["chunk_mean"].shape[-1])
+    noise = tuple(model.engine.from_numpy(rng.standard_normal(size).astype(np.float32), model.device) for size in sizes)
+    drawn = sample(model.parameters["prior"], model.prior, adapters["token"], noise)
+    clip, chunks = (model.engine.to_numpy(array) for array in drawn)
+    return (
+        chunks * scale["chunk_spread"] + scale["chunk_mean"],
+        clip * scale["clip_spread"] + scale["clip_mean"],
+    )
+
+
+def prior_scales(model: Model) -> dict[str, np.ndarray]:
+    """Mean and spread of the latents that the prior was trained on."""
+    return {
+        name: model.statistics[f"prior_{name}"] for name in ("clip_mean", "clip_spread", "chunk_mean", "chunk_spread")
+    }
+
+
 def drawn_latents(model: Model, encoding: Encoding, start_times: tuple[float, float], rng, held=None) -> tuple:
     """The source's latents plus what sets two draws from the prior apart, over the root of two.
 
@@ -65,10 +92,7 @@ def drawn_latents(model: Model, encoding: Encoding, start_times: tuple[float, fl
     Args:
         start_times: of the clip, of its chunks.
     """
-    chunks, clip = encoding.latents
-    scale = {
-        name: model.statistics[f"prior_{name}"] for name in ("clip_mean", "clip_spread", "chunk_mean", "chunk_spread")
-    }
+    (chunks, clip), scale = encoding.latents, prior_scales(model)
     times = np.full((2, 1 + chunks.shape[1]), start_times[1])
     times[:, 0] = start_times[0]
     if held is not None:

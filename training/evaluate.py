@@ -19,6 +19,7 @@ from .figures import draw_figures
 from .goals import all_goals
 from .held_out import LinearCodes, Scope, held_out_sets, reconstruction_rows
 from .lengths import length_rows
+from .prior_samples import prior_rows
 from .rates import rate_rows
 from .realism import realism_rows
 from .report import PARTS, markdown
@@ -60,6 +61,8 @@ def measure(part: str, model: Model, scope: Scope, codes: LinearCodes, out: Path
         return variation_tables(model, scope, report)
     if part == "realism":
         return realism_rows(model, scope, report)
+    if part == "prior":
+        return prior_rows(model, scope, report)
     return draw_sheets(model, scope, out, report)
 
 

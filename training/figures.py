@@ -3,9 +3,11 @@
 import importlib.util
 from pathlib import Path
 
+from .goals import PRIOR_WITHIN
 from .rates import ANCHORS
 
 COLOURS = {"model": "#c8553d", "linear": "#28586e", "own_code": "#6fa3b8", "slerp": "#9a9a96", "mean_pose": "#d8d4cb"}
+PRIOR_COLOURS = {"jerk": "#c8553d", "skate": "#e0a458", "coverage": "#28586e", "nearest": "#9a9a96"}
 NAMES = {
     "model": "model",
     "linear": "linear code of the training clips",
@@ -73,6 +75,22 @@ def draw_sets(path: Path, rows: list[dict]) -> None:
     figure.savefig(path)
 
 
+def draw_prior(path: Path, rows: list[dict]) -> None:
+    """Jerk, skate, coverage and nearest distance of clips from the prior over those of real clips, by set."""
+    figure, (axes,) = canvas(2.4 + 0.95 * len(rows), 3.6)
+    axes.axhspan(1 - PRIOR_WITHIN, 1 + PRIOR_WITHIN, color="#f0ebdf", zorder=0)
+    axes.axhline(1, color="#8a877f", linewidth=0.8)
+    for order, (name, colour) in enumerate(PRIOR_COLOURS.items()):
+        key = f"{name}_ratio"
+        bars = [(place + 0.2 * (order - 1.5), row[key]) for place, row in enumerate(rows) if row[key] is not None]
+        if bars:
+            axes.bar(*zip(*bars, strict=True), width=0.2, color=colour, label=name)
+    axes.set_xticks(range(len(rows)), [row["name"] for row in rows], fontsize=7, rotation=25)
+    axes.set_ylabel("drawn over real")
+    axes.legend(fontsize=7, frameon=False)
+    figure.savefig(path)
+
+
 def draw_figures(out: Path, result: dict, report) -> list[str]:
     """The figures of the parts that were measured; returns the files' names, none where matplotlib isn't installed."""
     if importlib.util.find_spec("matplotlib") is None:
@@ -85,4 +103,7 @@ def draw_figures(out: Path, result: dict, report) -> list[str]:
     if result.get("rates", {}).get("groups"):
         draw_rates(out / "rates.png", result["rates"])
         drawn.append("rates.png")
+    if result.get("prior"):
+        draw_prior(out / "prior.png", result["prior"])
+        drawn.append("prior.png")
     return drawn

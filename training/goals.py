@@ -12,6 +12,7 @@ GLOBAL_DEG = 2.0
 DIVERSE_DEG = 8.0
 COVERAGE, ALIGNED = 0.99, 0.60
 TOLD = 0.60
+PRIOR_WITHIN, PRIOR_COVERAGE = 0.25, 0.60
 
 
 def goal(text: str, figure: str, met: bool) -> dict:
@@ -111,8 +112,27 @@ def realism_goals(rows) -> list[dict]:
     return [goal(text, figures, all(row["variations"] <= TOLD for row in rows))]
 
 
+def prior_goals(rows) -> list[dict]:
+    """How near to data clips from the prior should be, every set."""
+    goals = []
+    for name in ("jerk", "skate"):
+        if known := [row for row in rows if row[f"{name}_ratio"] is not None]:
+            figures = ", ".join(f"{row['name']} {row[f'{name}_ratio']:.2f}" for row in known)
+            met = all(abs(row[f"{name}_ratio"] - 1) <= PRIOR_WITHIN for row in known)
+            text = f"prior samples: {name} within {PRIOR_WITHIN:.0%} of held-out clips', every set"
+            goals.append(goal(text, f"{figures} times", met))
+    if known := [row for row in rows if row["coverage_ratio"] is not None]:
+        figures = ", ".join(f"{row['name']} {row['coverage_ratio']:.0%}" for row in known)
+        text = (
+            f"prior samples: at least {PRIOR_COVERAGE:.0%} of what other held-out clips cover (20 degrees), every set"
+        )
+        goals.append(goal(text, figures, all(row["coverage_ratio"] >= PRIOR_COVERAGE for row in known)))
+    return goals
+
+
 def all_goals(result: dict) -> list[dict]:
     """The goals of the parts of a report that were measured."""
     goals = reconstruction_goals(result["reconstruction"]) if "reconstruction" in result else []
     goals += variation_goals(result["variation"]) if "variation" in result else []
-    return goals + (realism_goals(result["realism"]) if "realism" in result else [])
+    goals += realism_goals(result["realism"]) if "realism" in result else []
+    return goals + (prior_goals(result["prior"]) if "prior" in result else [])

@@ -99,6 +99,24 @@ together. The classifier sees how joints are turned, how high they are, how much
 alone*: the first two."""
 
 
+def prior(result) -> str:
+    """Clips drawn from the prior beside data."""
+    if not result["prior"]:
+        return (
+            "## Drawn from the prior\n\nNo set holds out enough clips of the same joints, or the weights have no prior."
+        )
+    return f"""## Drawn from the prior
+
+{tables.prior_table(result["prior"])}
+
+*Drawn*: as many clips, as long, on the same skeletons, from nothing but the prior; another clip of the rig lends the
+pose about which joints turn. *Decoded*: what the decoder makes of the real clips' codes. Both go on the decoder's own
+path, evened out so that what bears the body is still. Contacts are each clip's own. *Coverage*: windows of 30 frames of
+a real clip that the others have within 20 degrees: the other real clips, or what was decoded or drawn for those.
+*Nearest*: distance to the nearest of all training clips of the rig, windows of half a second, rotation-6D, the root's
+turn left out; a copied training clip that went through the decoder has *copied*."""
+
+
 def sheets(result) -> str:
     """The pictures."""
     pictures = "\n\n".join(f"![{each['title']}]({each['file']})" for each in result["sheets"])
@@ -111,12 +129,14 @@ PARTS = {
     "rates": rates,
     "variation": variation,
     "realism": realism,
+    "prior": prior,
     "sheets": sheets,
 }
 
 FIGURES = {
     "reconstruction": ("sets.png", "Joint error by set, beside the baselines"),
     "rates": ("rates.png", "Joint error against numbers kept a frame"),
+    "prior": ("prior.png", "Clips drawn from the prior over held-out real clips"),
 }
 
 

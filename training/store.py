@@ -130,10 +130,10 @@ class ClipStore:
         )
 
 
-def clip_motion(store: ClipStore, index: int, start: int = 0, stop: int | None = None) -> Motion:
-    """Rows of a clip as the motion of a body of 1.7 m, as the add-on would have read it at the data set's rate."""
+def clip_motion(store: ClipStore, index: int, start: int = 0, stop: int | None = None, step: int = 1) -> Motion:
+    """Rows of a clip, each `step`-th, as the motion of a body of 1.7 m, as the add-on would have read it."""
     clip = store.clips[index]
-    rows = np.arange(start, clip["frames"] if stop is None else min(stop, clip["frames"]))
+    rows = np.arange(start, clip["frames"] if stop is None else min(stop, clip["frames"]), step)
     skeleton = store.skeleton(index)
     parents = skeleton["parents"].astype(np.int64)
     above, ancestors = parent_rows(parents), ancestor_matrix(parents).astype(np.float64)
@@ -149,4 +149,4 @@ def clip_motion(store: ClipStore, index: int, start: int = 0, stop: int | None =
         steps = quaternion_rotate(rotations[:, above], places + slides.astype(np.float64) * BODY_HEIGHT_M)
         steps[:, 0] = roots
         positions = ancestors @ steps
-    return Motion(Skeleton(parents, rest), store.fps, roots, rotations, positions)
+    return Motion(Skeleton(parents, rest), store.fps / step, roots, rotations, positions)

@@ -65,6 +65,23 @@ SAMPLE_COLUMNS = (
     ("aligned over random", "aligned_over_random", "{:.2f}"),
     ("source's spread", "spread", "{:.2f}"),
 )
+PRIOR_COLUMNS = (
+    ("jerk", "jerk", "{:.4f}"),
+    ("skate, cm/s", "skate_cm_s", "{:.1f}"),
+    ("frames with contacts", "standing", "{:.0%}"),
+    ("outside ranges", "outside", "{:.1%}"),
+    ("coverage, 20 deg", "coverage", "{:.0%}"),
+    ("nearest", "nearest", "{:.2f}"),
+)
+RATIO_COLUMNS = (
+    ("jerk", "jerk_ratio", "{:.2f} times"),
+    ("skate", "skate_ratio", "{:.2f} times"),
+    ("", "", ""),
+    ("", "", ""),
+    ("coverage", "coverage_ratio", "{:.0%} of it"),
+    ("nearest", "nearest_ratio", "{:.2f} times"),
+)
+KIND_NAMES = {"real": "real", "decoded": "decoded", "drawn": "**drawn**"}
 REALISM_COLUMNS = {
     "variations": "variations",
     "real": "real against real",
@@ -188,6 +205,18 @@ def realism_table(rows) -> str:
         for row in rows
     ]
     return table(["clips of", "clips", "windows", *REALISM_COLUMNS.values()], lines)
+
+
+def prior_table(rows) -> str:
+    """Real, decoded and drawn clips of every set, and drawn over real."""
+    lines = []
+    for row in rows:
+        lines += [[set_name(row), KIND_NAMES[kind], *cells(f, PRIOR_COLUMNS)] for kind, f in row["kinds"].items()]
+        lines.append([set_name(row), "drawn over real", *cells(row, RATIO_COLUMNS)])
+        copied = {"nearest": row["copied_nearest"]}
+        if copied["nearest"] is not None:
+            lines.append([set_name(row), "copied", *cells(copied, PRIOR_COLUMNS)])
+    return table(["clips of", "", *heads(PRIOR_COLUMNS)], lines)
 
 
 def goal_table(goals) -> str:

@@ -4,6 +4,7 @@ The source's own figures stand beside: its skate, its share outside the joint ra
 its spread of poses.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,11 +96,10 @@ def find_clips(scope: Scope, clips) -> list[tuple[int, str]]:
     return [(index, "other") for name in sorted(scope.sets) for index in held_out_clips(store, name, most)]
 
 
-def rig_ranges(store: ClipStore, index: int) -> tuple | None:
-    """How far the joints go in other clips of the same rig: training clips where it was trained, else the held-out."""
+def rig_clips(store: ClipStore, index: int):
+    """Other clips of the same rig, one after the other: training clips where it was trained, else the held-out."""
     clip, own = store.clips[index], store.skeleton(index)
     trained = is_trained(store, clip["set"])
-    motions, frames = [], 0
     for other, row in enumerate(store.clips):
         same = row["set"] == clip["set"] and row["joints"] == clip["joints"] and other != index
         if not same or (row["split"] == "train") != trained:
@@ -109,10 +109,14 @@ def rig_ranges(store: ClipStore, index: int) -> tuple | None:
         skeleton = store.skeleton(other)
         # Turns against the parents compare only where the bones' axes are the same.
         if (skeleton["parents"] == own["parents"]).all() and np.abs(skeleton["rests"] - own["rests"]).max() < 1e-2:
-            motions.append(clip_motion(store, other, 0, RANGE_FRAMES))
-            frames += motions[-1].frames
-        if len(motions) == RANGE_CLIPS:
-            break
+            yield other
+
+
+def rig_ranges(store: ClipStore, index: int) -> tuple | None:
+    """How far the joints go in other clips of the same rig."""
+    others = itertools.islice(rig_clips(store, index), RANGE_CLIPS)
+    motions = [clip_motion(store, other, 0, RANGE_FRAMES) for other in others]
+    frames = sum(motion.frames for motion in motions)
     return metrics.joint_ranges(motions) if frames >= FEWEST_RANGE_FRAMES else None
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from backend.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from backend.engines import load_engine, to_numpy
-from backend.prior import PriorConfig, draw, flow, initial_prior, on_path, path_velocity
+from backend.prior import PriorConfig, draw, flow, initial_prior, on_path, path_velocity, sample
 from tests.plain.bodies import THREE_LEVELS, TWO_LEVELS, tiny_parameters
 
 CONFIG = PriorConfig(width=32, heads=2, depth=2)
@@ -60,6 +60,19 @@ def test_an_untrained_flow_leaves_noise_as_it_is():
     drawn = draw(parameters, CONFIG, skeleton, clip, chunks, np.zeros((3, 7)), noise)
     for latents, plain in zip(drawn, noise, strict=True):
         np.testing.assert_allclose(latents, plain, atol=1e-6)
+
+
+def test_what_is_drawn_from_nothing_is_what_is_drawn_from_any_source_all_the_way():
+    """Noise and the skeleton decide; a flow that starts at noise has nothing of a source in it."""
+    skeleton, clip, chunks, *noise = numbers()
+    parameters = random_prior()
+    sampled = sample(parameters, CONFIG, skeleton, noise)
+    for one, other in zip(
+        sampled, draw(parameters, CONFIG, skeleton, clip, chunks, np.zeros((3, 7)), noise), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    for one, other in zip(sampled, sample(parameters, CONFIG, skeleton + 1, noise), strict=True):
+        assert np.abs(one - other).max() > 1e-3
 
 
 def test_held_latents_stay_to_the_last_bit():

@@ -9,7 +9,7 @@ acceleration, windows) is measured at 30 fps. Every figure of a variation belong
     smoothness       jerk, seams of chunks, area under jerk
     contacts         what rests, skating
     change           how far a variation goes, joint ranges
-    diversity        coverage and diversities as GANimator and AnyTop define them
+    diversity        coverage and diversities as GANimator and AnyTop define them, nearest neighbours
 """
 
 from .body import (
@@ -37,12 +37,15 @@ from .diversity import (
     DIVERSITY_WINDOW,
     aligned_distance,
     coverage,
+    coverage_by_any,
     diversity_figures,
     frame_distances,
     global_diversity,
     inter_diversity,
     local_diversity,
+    nearest_distance,
     pose_features,
+    posture_features,
     random_pair_distance,
 )
 from .reconstruction import (
@@ -77,6 +80,7 @@ __all__ = [
     "change_deg",
     "contact_overlap",
     "coverage",
+    "coverage_by_any",
     "diversity_figures",
     "end_pose_errors_cm",
     "frame_distances",
@@ -92,9 +96,11 @@ __all__ = [
     "mean_rotation",
     "moving_joints",
     "near_borders",
+    "nearest_distance",
     "pooled_area_under_jerk",
     "pooled_seam_ratio",
     "pose_features",
+    "posture_features",
     "random_pair_distance",
     "reconstruction_figures",
     "report_positions",

@@ -11,6 +11,7 @@ COVERAGE_WINDOW, COVERAGE_SIXD = 30, 2.0  # GANimator
 DIVERSITY_WINDOW = 15  # GANimator; AnyTop's windows as well
 COVERAGE_ANGLE_DEG = 20.0  # AnyTop
 SEGMENT_FRAMES = 30  # GANimator's patched nearest neighbour
+NEAREST_FPS, NEAREST_WINDOW = 10.0, 5  # half a second, seldom enough for a whole training set to be searched
 
 
 def pose_features(motion: Motion) -> np.ndarray:
@@ -62,12 +63,37 @@ def coverage(distances, window: int = COVERAGE_WINDOW, threshold: float = COVERA
     Args:
         distances: `[T, U]`, source by sample, see `frame_distances`.
     """
-    return float((_window_distances(distances, window).min(axis=1) < threshold).mean())
+    return coverage_by_any([distances], window, threshold)
+
+
+def coverage_by_any(distances, window: int = COVERAGE_WINDOW, threshold: float = COVERAGE_SIXD) -> float:
+    """The same where any of several samples may have the match; `distances` is a list, one `[T, U]` a sample."""
+    best = np.min([_window_distances(each, window).min(axis=1) for each in distances], axis=0)
+    return float((best < threshold).mean())
 
 
 def local_diversity(distances, window: int = DIVERSITY_WINDOW) -> float:
     """Mean over the sample's windows of the distance to the nearest window of the source (GANimator, AnyTop)."""
     return float(_window_distances(distances, window).min(axis=0).mean())
+
+
+def posture_features(motion: Motion) -> np.ndarray:
+    """All joints' local rotations but the root's as six numbers, `[T, (J - 1) * 6]` at 10 fps: wherever it faces."""
+    local = local_rotations(at_rate(motion, NEAREST_FPS))[:, 1:]
+    return matrix_to_sixd(quaternion_to_matrix(local)).reshape(len(local), -1)
+
+
+def nearest_distance(sample, sources) -> float:
+    """Mean over a sample's windows of the distance to the nearest window of any source: a copy of one has 0.
+
+    Windows of 5 frames at 10 fps, the length of `local_diversity`'s.
+
+    Args:
+        sample, sources: `posture_features`, of the sample and of each source.
+    """
+    long = [source for source in sources if len(source) >= NEAREST_WINDOW]
+    nearest = [_window_distances(_distances(source, sample), NEAREST_WINDOW).min(axis=0) for source in long]
+    return float(np.min(nearest, axis=0).mean())
 
 
 def global_diversity(distances, shortest: int = SEGMENT_FRAMES) -> float:
