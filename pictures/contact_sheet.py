@@ -39,12 +39,14 @@ class Row:
 
     Attributes:
         title: in bold. facts: behind it. take: as it plays. is_variation: compared with the source in its strip.
+        contacts: `[T, J]` bool, of an action that has nothing to do with the source and is shown by itself; else None.
     """
 
     title: str
     facts: str
     take: Take
     is_variation: bool = True
+    contacts: np.ndarray | None = None
 
 
 def draw_contact_sheet(path: Path, title: str, facts: str, rows, contacts, first_frame: int) -> None:
@@ -55,7 +57,7 @@ def draw_contact_sheet(path: Path, title: str, facts: str, rows, contacts, first
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 28), title, font=font(38), fill=INK)
     draw.text((MARGIN, 80), facts, font=font(19), fill=FAINT)
-    changes = [change_deg(rows[0].take, row.take) for row in rows]
+    changes = [change_deg(rows[0].take, row.take) for row in rows if row.contacts is None]
     # A poor reconstruction shall not make the variations look pale, so it doesn't count where there are any.
     counted = changes[2:] or changes
     full = max([LEAST_FULL_HEAT_DEG, *(float(np.percentile(change, 97)) for change in counted)])
@@ -67,10 +69,13 @@ def draw_contact_sheet(path: Path, title: str, facts: str, rows, contacts, first
             (MARGIN + draw.textlength(row.title, font=font(24)) + 16, top + 13), row.facts, font=font(18), fill=FAINT
         )
         body_top = top + CAPTION
-        sheet.paste(scene.path_panel(row), (MARGIN, body_top))
+        shown = scene if row.contacts is None else Scene(row.take, row.contacts, first_frame)
+        sheet.paste(shown.path_panel(row), (MARGIN, body_top))
         left = MARGIN + PATH_WIDTH + GUTTER
-        sheet.paste(scene.strip_panel(row), (left, body_top))
-        strip = scene.heat_strip(changes[index], full) if row.is_variation else scene.contact_strip()
+        sheet.paste(shown.strip_panel(row), (left, body_top))
+        strip = (
+            shown.heat_strip(change_deg(rows[0].take, row.take), full) if row.is_variation else shown.contact_strip()
+        )
         sheet.paste(strip, (left, body_top + STRIP_HEIGHT + 8))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, optimize=True)

@@ -26,7 +26,10 @@ BEARING_SIGMA_S, AIRBORNE = 0.06, 0.1
 
 
 def lent_pose(store: ClipStore, index: int, motion: Motion, rng) -> Motion:
-    """A clip of the same rig, by lot, on the skeleton of `motion`; `motion` itself where there is no other."""
+    """A clip of the same rig, by lot, on the skeleton of `motion`; `motion` itself where there is no other.
+
+    Not the most ordinary one: in some sets that is another actor, whose bones are turned otherwise.
+    """
     others = list(rig_clips(store, index))
     if not others:
         return motion

@@ -16,19 +16,21 @@ from backend.errors import UserError
 
 from .baselines import MOST_CHUNKS
 from .figures import draw_figures
+from .gallery import draw_gallery
 from .goals import all_goals
 from .held_out import LinearCodes, Scope, held_out_sets, reconstruction_rows
 from .lengths import length_rows
 from .prior_samples import prior_rows
 from .rates import rate_rows
 from .realism import realism_rows
-from .report import PARTS, markdown
+from .report import ON_REQUEST, PARTS, markdown
 from .sheets import draw_sheets
 from .store import ClipStore
 from .varied import variation_tables
 
 CLIPS, FRAMES, VARIED_FRAMES = 24, 512, 240  # of a set, of a clip, of a clip that is varied, at most
 QUICK_CLIPS, QUICK_FRAMES, QUICK_CHUNKS = 6, 192, 400
+USUAL_PARTS = tuple(part for part in PARTS if part not in ON_REQUEST)
 
 
 def choose_scope(data: Path, quick: bool, sets, clips: int | None) -> Scope:
@@ -63,11 +65,13 @@ def measure(part: str, model: Model, scope: Scope, codes: LinearCodes, out: Path
         return realism_rows(model, scope, report)
     if part == "prior":
         return prior_rows(model, scope, report)
+    if part == "pictures":
+        return draw_gallery(model, scope, out, report)
     return draw_sheets(model, scope, out, report)
 
 
 def evaluate(
-    checkpoint: Path, data: Path, out: Path, quick=False, report=print, sets=None, clips=None, parts=tuple(PARTS)
+    checkpoint: Path, data: Path, out: Path, quick=False, report=print, sets=None, clips=None, parts=USUAL_PARTS
 ) -> dict:
     """Measures a weights file on the held-out clips of a data set and writes the report.
 
@@ -120,7 +124,9 @@ def main(argv=None):
     parser.add_argument("--quick", action="store_true", help="few and short clips: a look during training")
     parser.add_argument("--sets", type=names, help="these sets alone, with commas between")
     parser.add_argument("--clips", type=int, help=f"of a set at most (default: {CLIPS}, quick {QUICK_CLIPS})")
-    parser.add_argument("--parts", type=names, default=list(PARTS), help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--parts", type=names, default=USUAL_PARTS, help=f"of {', '.join(PARTS)} (default: all but the last)"
+    )
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")

@@ -123,6 +123,12 @@ def sheets(result) -> str:
     return f"## Source, reconstruction, variations\n\n{pictures}"
 
 
+def pictures(result) -> str:
+    """The pictures of kinds of motion."""
+    shown = "\n\n".join(f"![{each['title']}]({each['file']})" for each in result["pictures"])
+    return f"## Source, reconstruction, variations, clips drawn from the prior\n\n{shown}"
+
+
 PARTS = {
     "reconstruction": reconstruction,
     "lengths": lengths,
@@ -131,7 +137,9 @@ PARTS = {
     "realism": realism,
     "prior": prior,
     "sheets": sheets,
+    "pictures": pictures,
 }
+ON_REQUEST = ("pictures",)  # parts that are made only where they are asked for
 
 FIGURES = {
     "reconstruction": ("sets.png", "Joint error by set, beside the baselines"),

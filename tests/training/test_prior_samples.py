@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+Image = pytest.importorskip("PIL.Image")
 
 from backend.checkpoint import Checkpoint, save_checkpoint  # noqa: E402
 from backend.engines import to_numpy  # noqa: E402
@@ -18,9 +19,9 @@ from backend.prior import PriorConfig  # noqa: E402
 from backend.rotations import quaternion_multiply, quaternion_rotate, yaw_to_quaternion  # noqa: E402
 from tests.plain.bodies import TWO_LEVELS, body, tiny_model, tiny_parameters  # noqa: E402
 from tests.training.takes import write_bvh  # noqa: E402
-from training import goals, metrics  # noqa: E402
+from training import gallery, goals, metrics  # noqa: E402
 from training.drawn import drawn_motion, lent_pose, walk_on_feet  # noqa: E402
-from training.evaluate import choose_scope, evaluate  # noqa: E402
+from training.evaluate import USUAL_PARTS, choose_scope, evaluate  # noqa: E402
 from training.held_out import held_out_clips, middle_motion  # noqa: E402
 from training.prepare import prepare  # noqa: E402
 from training.prior_samples import coverages, prior_rows  # noqa: E402
@@ -31,6 +32,14 @@ PRIOR = PriorConfig(width=32, heads=2, depth=1)
 
 def silent(*_):
     """A report that nobody reads."""
+
+
+def write_weights(path):
+    """A weights file with a prior, untrained."""
+    model = tiny_model(prior=PRIOR)
+    parameters = tiny_parameters(TWO_LEVELS) | {"prior": model.parameters["prior"]}
+    save_checkpoint(path, Checkpoint(TWO_LEVELS, parameters, model.statistics, "tiny", "untrained", PRIOR))
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +60,7 @@ def scope(data):
 
 def test_the_report_holds_what_is_drawn_against_data(data, tmp_path):
     """Rows, page, picture and goals; the real clips' line is theirs, and weights without a prior have nothing."""
-    path, model = tmp_path / "tiny.safetensors", tiny_model(prior=PRIOR)
-    parameters = tiny_parameters(TWO_LEVELS) | {"prior": model.parameters["prior"]}
-    save_checkpoint(path, Checkpoint(TWO_LEVELS, parameters, model.statistics, "tiny", "untrained", PRIOR))
+    path = write_weights(tmp_path / "tiny.safetensors")
     result = evaluate(path, data, tmp_path, quick=True, report=silent, parts=["prior"])
     assert not result["failed"]
     row = json.loads((tmp_path / "report.json").read_text())["prior"][0]
@@ -154,3 +161,15 @@ def test_both_engines_draw_the_same_clip(scope):
     lent = middle_motion(scope.store, index, 100)
     ours, theirs = (drawn_motion(tiny_model(engine, prior=PRIOR), lent, 64, 1) for engine in ("numpy", "torch"))
     np.testing.assert_allclose(to_numpy(ours.rotations), to_numpy(theirs.rotations), atol=1e-3)
+
+
+def test_pictures_are_made_where_they_are_asked_for(data, tmp_path):
+    """One a clip, a small copy beside, and the page shows them; drawn clips stand by themselves in the picture."""
+    path = write_weights(tmp_path / "tiny.safetensors")
+    result = evaluate(path, data, tmp_path, quick=True, report=silent, clips=1, parts=["pictures"])
+    assert not result["failed"] and len(result["pictures"]) == 1 and "pictures" not in USUAL_PARTS
+    file = result["pictures"][0]["file"]
+    assert f"]({file})" in (tmp_path / "report.md").read_text()
+    with Image.open(tmp_path / file) as picture:
+        assert picture.height == 132 + 7 * 392 + 20  # seven rows
+    assert 10_000 < (tmp_path / "small" / "other_1.jpg").stat().st_size <= gallery.SMALL_BYTES
