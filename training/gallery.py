@@ -49,7 +49,7 @@ def picture_rows(model: Model, motion: Motion) -> list:
     frames = max(encoding.frames, FEWEST_DRAWN)
     for seed in DRAWN_SEEDS if model.prior is not None else ():
         drawn = drawn_motion(model, motion, frames, seed, motion.root_positions[0], encoding.heading[0])
-        facts = f"{drawn.frames} frames, drawn from nothing but the skeleton"
+        facts = f"{drawn.frames} frames, drawn from the skeleton and the source's mean pose"
         rows.append(Row(f"Prior {seed}", facts, motion_take(drawn), False, metrics.source_contacts(drawn)))
     return rows
 
