@@ -23,7 +23,8 @@ BLENDER = {"bpy", "bpy_extras", "mathutils", "addon_utils", "bl_ext", "gpu", "gp
 BLENDER |= {"bl_operators", "bl_ui", "rna_keymap_ui"}  # presets, panels, keymaps
 TREE_LINE = re.compile(r"^(?P<indent> *)(?P<name>[\w./-]+?/?)(?:\s{2,}(?P<purpose>\S.*))?$")
 UNLISTED = {".gitignore"}
-UNLISTED_FOLDERS = ("tests/", "docs/", "addon/docs/pictures/", "backend/checkpoints/")  # named in the tree as folders
+# Named in the tree as folders.
+UNLISTED_FOLDERS = ("tests/", "docs/", "addon/docs/pictures/", "backend/checkpoints/", "training/pictures/")
 
 
 def modules(package: str) -> list[Path]:
