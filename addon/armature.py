@@ -74,6 +74,8 @@ def check_armature(armature) -> None:
     if armature is None:
         raise MotionError("No armature is selected. Select an armature that has an animation.")
     if armature.type != "ARMATURE":
+        if armature.type == "EMPTY":
+            raise MotionError(f"'{armature.name}' is an empty. Select an armature that has an animation.")
         raise MotionError(f"'{armature.name}' is a {armature.type.lower()}. Select an armature that has an animation.")
     if armature.mode == "EDIT":
         raise MotionError(f"'{armature.name}' is in edit mode. Leave it (Tab) and try again.")

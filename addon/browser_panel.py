@@ -43,10 +43,11 @@ class MOTION_VARIATIONS_UL_rows(bpy.types.UIList):
         facts.active = shown
         if wide and item.kind == "VARIATION":
             facts.label(text=str(item.seed), translate=False)
+        text = f"{strength_of(item):.2f}"
         if not wide and len(item.action.name) > LONG_NAME:  # cut off, all lines would read the same
-            facts.label(text=item.action.name.split()[-1], translate=False)
-        elif item.kind != "RECONSTRUCTION":
-            facts.label(text=f"{strength_of(item):.2f}", translate=False)
+            text = item.action.name.split()[-1]
+        if item.kind != "RECONSTRUCTION" or text.isdigit():  # it has no strength; the second has a number
+            facts.label(text=text, translate=False)
         side.prop(item, "star", text="", emboss=False, icon="SOLO_ON" if item.star else "SOLO_OFF")
 
     def filter_items(self, context, data, property):
@@ -75,7 +76,11 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
         """The list and what can be done with its lines."""
         layout = self.layout
         armature = results.armature_of(context)
-        if armature is None or not results.listed(armature):
+        if armature is None or armature.type != "ARMATURE":
+            layout.label(text="Select an armature to see its variations")
+            draw_outcome(layout, context, "VARIATIONS")
+            return
+        if not results.listed(armature):
             layout.label(text="No variations of this action yet")
             draw_outcome(layout, context, "VARIATIONS")
             return

@@ -95,9 +95,12 @@ def draw_clip(layout, armature) -> None:
 
 
 def draw_tolerance(layout, settings) -> None:
-    """The tolerance of reduced keys, with buttons for what is mostly taken."""
-    row = layout.row(align=True)
-    row.prop(settings, "key_tolerance")
+    """The tolerance of reduced keys; below it, where a number has room, buttons for what is mostly taken."""
+    column = layout.column(align=True)
+    column.prop(settings, "key_tolerance")
+    split = column.split(factor=0.4, align=True)
+    split.label(text="")
+    row = split.row(align=True)
     for degrees in (0.1, 0.5, 1.0):
         button = row.operator("wm.context_set_float", text=f"{degrees:g}\u00b0")
         button.data_path, button.value = "scene.motion_variations.key_tolerance", degrees
@@ -126,8 +129,8 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
         layout = self.layout
         armature = results.armature_of(context)
         if armature is None or armature.type != "ARMATURE":
+            draw_sentence(layout, armature_refusal(armature), context.region.width, icon="ARMATURE_DATA")
             armature = None
-            layout.label(text="Select an armature", icon="ARMATURE_DATA")
         else:
             source = results.source_action(armature)
             column = layout.column(align=True)

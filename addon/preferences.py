@@ -36,6 +36,8 @@ def _change_python(preferences, context):
 
 def _choose(preferences, context):
     """A click on a line of the list: that Python is taken where it can be used; below the list it says why not."""
+    if not 0 <= preferences.found_index < len(preferences.found):
+        return
     line = preferences.found[preferences.found_index]
     if line.usable:
         preferences.python_path = line.path

@@ -169,7 +169,9 @@ def _plan_shifts(reading, change, follows, joint_turns, everything, notes):
     if np.abs(object_shift).max() > NOTHING_HEIGHTS * height:
         shifts[OBJECT] = _mapped(np.linalg.inv(reading.outside) @ stretch, object_shift)
     if missed:
-        notes.append(f"{len(missed)} joints slide without location keys and stay with their parents: {some(missed)}.")
+        several = f"{len(missed)} joints slide without location keys and stay with their parents: {some(missed)}."
+        one = f"1 joint slides without location keys and stays with its parent: {some(missed)}."
+        notes.append(one if len(missed) == 1 else several)
     shifted = np.array(sorted(shifts), dtype=np.int64)
     return shifted, np.array([shifts[bone] for bone in sorted(shifts)]).reshape(len(shifted), 3, frames).swapaxes(0, 1)
 

@@ -58,7 +58,7 @@ class Target:
 def encode(target: Target):
     """How well the model knows the source; kept with the armature."""
     reading = yield from read(target)
-    head = yield from _ask("encode", reading, 1.0)
+    head = yield from _ask("encode", reading, ASK_UNTIL)
     yield Progress(1.0, "Keeping what was found", exclusive=True, ready=True)
     report = keep_report(target.armature, target.source, target.scene, reading, head)
     learnt = learnt_sentence(head["adaptation"])
@@ -191,7 +191,7 @@ def _await_status(fraction: float):
     with contextlib.closing(connection.ask("status")) as events:
         for event in events:
             if event is None:
-                yield Progress(fraction, "Waiting for the backend", waiting=True)
+                yield Progress(fraction, "Asking the backend for its state", waiting=True)
             elif event.kind == "done":
                 connection.remember(event.head)
 

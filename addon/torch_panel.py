@@ -7,6 +7,7 @@ from .preferences import preferences
 from .pythons import default_python
 from .translations import translated
 
+LIST_ROWS = 3
 ICONS = {True: "RADIOBUT_ON", False: "RADIOBUT_OFF"}
 
 
@@ -31,16 +32,27 @@ def draw(layout, context, chosen) -> None:
     if session.job is not None or session.message != chosen.check_result:  # that stands below
         draw_outcome(layout, context, "PREFERENCES")
     if chosen.found:
-        layout.template_list("MOTION_VARIATIONS_UL_pythons", "", chosen, "found", chosen, "found_index", rows=4)
-        line = chosen.found[min(chosen.found_index, len(chosen.found) - 1)]
-        if not line.usable:
-            draw_sentence(layout, line.sentence, context.region.width, is_error=True)
-    layout.prop(chosen, "python_path")
-    layout.operator("motion_variations.check_python", icon="CHECKMARK")
+        draw_found(layout, context, chosen)
+    row = layout.row(align=True)
+    row.prop(chosen, "python_path")
+    row.operator("motion_variations.check_python", text="", icon="CHECKMARK")
     if chosen.check_result:
         draw_sentence(layout, chosen.check_result, context.region.width, is_error=chosen.check_failed)
     layout.prop(chosen, "device")
     draw_command(layout, context, chosen)
+
+
+def draw_found(layout, context, chosen) -> None:
+    """The list, low enough that what stands below stays in sight; of a line that was clicked in vain, why."""
+    from .panels import draw_sentence
+
+    layout.template_list(
+        "MOTION_VARIATIONS_UL_pythons", "", chosen, "found", chosen, "found_index", rows=LIST_ROWS, maxrows=LIST_ROWS
+    )
+    if 0 <= chosen.found_index < len(chosen.found):
+        line = chosen.found[chosen.found_index]
+        if not line.usable:
+            draw_sentence(layout, line.sentence, context.region.width, is_error=True)
 
 
 def draw_command(layout, context, chosen) -> None:

@@ -47,6 +47,7 @@ def find_pythons(preferences):
     """Fills the preferences' list with the Pythons of this computer, those that can be used first."""
     chosen = bpy.path.abspath(preferences.python_path).strip()
     preferences.found.clear()
+    preferences.found_index = -1  # no line was clicked yet
     usable = 0
     search = Search(first=[chosen] if chosen else ())
     try:
