@@ -1,5 +1,11 @@
-"""Who sits in front of a real Blender window: finds buttons by their words or by what they call, and clicks them."""
+"""Who sits in front of a real Blender window: finds buttons by their words or by what they call, and clicks them.
 
+Nothing is waited for by the clock alone: a computer may be busy, and software draws the window. Before a look at the
+screen the animator waits until Blender has drawn all that it wants to draw, before the next event until the last one
+has been handled.
+"""
+
+import inspect
 import subprocess
 import time
 from pathlib import Path
@@ -9,6 +15,10 @@ TOOLS = ROOT.parent / "shared" / "gui"
 PACKAGE = "bl_ext.user_default.motion_variations"
 SCREEN = "1600x1500"
 PROBE_PX = 20  # from one place to the next where a button is looked for; the narrowest have 25
+QUIET_S = 0.25  # without a drawing: the picture is as it stays
+SETTLE_LIMIT_S = 20.0
+EFFECT_S = 4.0  # that a click may take to show its effect after it was handled
+DRAG_PX = 4  # that the pointer goes at once; a hand makes many small moves
 TABS_PX = 36  # at the right of the sidebar
 COLOURS = 96  # of a picture's palette
 REPEAT = """
@@ -26,6 +36,17 @@ for curve in bag.fcurves:
     keys = np.stack((np.arange(1, FRAMES + 1), keys[1::2][rows]), axis=1).astype(np.float32)
     curve.keyframe_points.foreach_set("co", keys.ravel())
     curve.update()
+"""
+
+
+LOOK = """
+from mathutils import Vector
+with view3d(): bpy.ops.view3d.view_selected()
+for area in bpy.context.window_manager.windows[0].screen.areas:
+    if area.type == "VIEW_3D":
+        look = area.spaces.active.region_3d
+        look.view_distance *= 1.2
+        look.view_location += look.view_rotation @ Vector((0.14 * look.view_distance, 0, 0))
 """
 
 
@@ -61,16 +82,40 @@ class Animator:
     def scroll(self, clicks: int) -> None:
         """Turns the wheel over the sidebar, down for positive numbers."""
         x, y, width, height = self.blender.sidebar()
-        self.blender.move(x + 12, y + height - 12)
-        self.blender.xdo("click", "--repeat", abs(clicks), "--delay", 30, 5 if clicks > 0 else 4)
-        time.sleep(0.8)
+        self.turn_wheel(clicks, (x + 12, y + height - 12))
 
-    def picture(self, name: str, rect) -> None:
-        """A picture for the manual, with few colours, so that it is small; only where the manual is to be renewed."""
+    def turn_wheel(self, clicks: int, place) -> None:
+        """Turns the wheel over a place, down for positive numbers."""
+        self.blender.move(*place)
+        self.blender.xdo("click", "--repeat", abs(clicks), "--delay", 30, 5 if clicks > 0 else 4)
+        self.settle()
+
+    def answer(self) -> None:
+        """Waits until Blender has handled all events: it answers between two rounds of them."""
+        for _ in range(2):
+            self.blender.eval("0")
+
+    def settle(self) -> None:
+        """Waits until Blender has drawn sidebar and preferences, and draws no more (or goes on, where a job runs)."""
+        end, before = time.monotonic() + SETTLE_LIMIT_S, self.blender.eval("draw_again()")
+        while self.blender.eval("draws[0]") == before and time.monotonic() < end:
+            time.sleep(0.05)
+        while time.monotonic() < end:
+            before = self.blender.eval("draws[0]")
+            time.sleep(QUIET_S)
+            if self.blender.eval("draws[0]") == before or self.blender.eval("session.job is not None"):
+                return
+
+    def picture(self, name: str, rect, rest: bool = True) -> None:
+        """A picture for the manual, with few colours, so that it is small; only where the manual is to be renewed.
+
+        Args:
+            rest: the pointer goes away first; a menu under it closes then.
+        """
         if self.manual is None:
             return
-        self.blender.move(self.blender.region("VIEW_3D")[0] + 300, self.blender.region("VIEW_3D")[1] + 900)
-        time.sleep(1.5)  # software draws it
+        if rest:
+            self.rest()
         path = self.manual / f"{name}.png"
         self.blender.shot(path, tuple(round(one) for one in rect))
         subprocess.run(["mogrify", "-strip", "+dither", "-colors", str(COLOURS), "-define", "png:compression-level=9",
@@ -84,16 +129,52 @@ class Animator:
         (_, top), (_, bottom) = self.find(first), self.find(last)
         self.picture(name, (x, top - 16, width - TABS_PX, bottom - top + 16 + below))
 
+    def rest(self) -> None:
+        """The pointer away from all buttons, and all drawn."""
+        x, y, _, height = self.blender.region("VIEW_3D")
+        self.blender.move(x + 300, y + height - 60)
+        self.settle()
+
     # what a hand does
 
     def press(self, words: str, place=None) -> float:
         """Presses a button; the moment when the mouse button went up."""
         x, y = place or self.find(words)
         self.blender.move(x, y)
-        self.blender.xdo("mousedown", 1, "sleep", 0.05, "mouseup", 1)
+        self.answer()  # the button is under the pointer
+        self.blender.xdo("mousedown", 1)
+        self.answer()
+        self.blender.xdo("mouseup", 1)
         return time.time()
 
-    def wait(self, condition, limit_s: float = 180.0) -> float:
+    def drag(self, place, by_px: int, condition) -> None:
+        """Drags a slider to the right until a condition on `facts` is true: press, many small moves, release."""
+        for last in (False, False, True):
+            self.blender.move(*place)
+            self.answer()
+            self.blender.xdo("mousedown", 1)
+            self.answer()
+            for step in range(DRAG_PX, by_px + 1, DRAG_PX):
+                self.blender.xdo("mousemove", int(place[0]) + step, int(place[1]))
+                self.answer()
+            self.blender.xdo("mouseup", 1)
+            self.answer()
+            if last or self.comes(condition, EFFECT_S):
+                break
+            self.blender.key("Escape")  # it was taken for a click, which lets a number be typed
+            self.settle()
+        self.wait(condition, EFFECT_S)
+
+    def comes(self, condition, limit_s: float) -> bool:
+        """Whether a condition on `facts` is true within some seconds."""
+        end = time.monotonic() + limit_s
+        while not condition(self.facts()):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def wait(self, condition, limit_s: float = 300.0) -> float:
         """Waits for a condition on `facts`; gives the longest that Blender took for an answer meanwhile."""
         end, longest_s = time.monotonic() + limit_s, 0.0
         while True:
@@ -104,7 +185,7 @@ class Animator:
                 return longest_s
             if asked_s > end:
                 self.shot("failed")
-                raise SystemExit(f"This didn't come: {condition}. Last seen: {found}")
+                raise SystemExit(f"This didn't come: {inspect.getsource(condition).strip()}. Last seen: {found}")
             time.sleep(0.01)
 
     def below(self, first: str, second: str) -> tuple[float, float]:
@@ -112,17 +193,20 @@ class Animator:
         (x, y), (_, next_y) = self.find(first), self.find(second)
         return x, 2 * next_y - y
 
-    def choose(self, words: str, condition, place=None) -> None:
-        """Presses until it has had its effect; a window that is drawn in software now and then misses a click."""
+    def choose(self, words: str, condition, place=None) -> float:
+        """Presses until it has had its effect, for a press may be missed while the sidebar is drawn anew.
+
+        Returns:
+            The moment of the press that had it.
+        """
+        place = place or self.find(words)
         for last in (False, False, True):
-            self.press(words, place)
-            end = time.monotonic() + 3
-            while time.monotonic() < end:
-                if condition(self.facts()):
-                    return
-                time.sleep(0.05)
-            if last:
-                self.wait(condition, 0)
+            pressed_s = self.press(words, place)
+            self.answer()
+            if last or self.comes(condition, EFFECT_S):
+                break
+        self.wait(condition, EFFECT_S)
+        return pressed_s
 
     def button_of(self, command: str, beside: str = "", below: str = "", holds: str = "") -> tuple[float, float]:
         """Where the button is that calls an operator: Blender says what lies under the pointer.
@@ -162,13 +246,29 @@ class Animator:
             if self.blender.find_text(shows, self.blender.sidebar()):
                 return
             self.press(title)
-            time.sleep(1.2)
+            self.settle()
         self.find(shows)
 
     def close_panel(self, title: str) -> None:
         """Closes it again."""
         self.press(title)
-        time.sleep(1)
+        self.settle()
+
+    def leave(self) -> None:
+        """Out of menus, fields, jobs and further windows, after a step that failed."""
+        self.blender.key("Escape", "Escape")
+        self.close_windows()
+        self.blender.eval("session.stop()")
+        self.wait(lambda found: found["job"] is None)
+        self.settle()
+
+    def close_windows(self) -> None:
+        """All but the first."""
+        self.blender.eval(
+            "for window in list(bpy.context.window_manager.windows)[1:]:\n"
+            "    with bpy.context.temp_override(window=window): bpy.ops.wm.window_close()"
+        )
+        self.settle()
 
     def pick(self, words: str, condition: str, within=None) -> None:
         """Picks an entry of the menu that is open, until an expression is true in Blender."""
@@ -191,5 +291,10 @@ class Animator:
     def show_tab(self) -> None:
         """Frames the armature and opens the tab."""
         self.blender.eval("bpy.ops.ed.undo_push(message='clip')")
-        self.blender.eval("with view3d(): bpy.ops.view3d.view_selected()")
+        self.look()
         self.blender.open_sidebar("Variations")
+        self.settle()
+
+    def look(self) -> None:
+        """The view shows all of the armature, left of the sidebar."""
+        self.blender.eval(LOOK)

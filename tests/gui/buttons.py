@@ -1,7 +1,5 @@
 """Every other button of the tab, menus and preferences, each clicked; what has none is listed with its reason."""
 
-import time
-
 from animator import PACKAGE, Animator
 
 NO_BUTTON = {
@@ -21,34 +19,35 @@ bpy.ops.ed.undo_push(message="edit")
 def reconstruct_and_presets(animator: Animator) -> None:
     """The button beside Encode; the presets' menu in the header of Resample."""
     animator.call("reconstruct", lambda found: found["job"] is None and "var" not in found["action"], beside="Encode")
-    open_presets(animator)
-    x, y, width, _ = animator.blender.sidebar()
-    around = (x, y, width + 100, 700)
-    animator.picture("presets", around)
+    around = open_presets(animator)
+    animator.picture("presets", around, rest=False)
     animator.pick("Subtle take", f"{SETTINGS}.strength < 1", within=around)
     open_presets(animator)
-    place = animator.blender.wait_text("New Preset", within=around, timeout=5)
+    x, y = animator.blender.wait_text("New Preset", within=around, timeout=60)
     for step in range(8, 24):  # the plus at the end of that line
-        if "motion_variations.preset(" in animator.blender.under(place[0] + step * 13, place[1]):
-            animator.blender.click(place[0] + step * 13, place[1])
+        if "motion_variations.preset(" in animator.blender.under(x + step * 13, y):
+            animator.choose("", lambda found: found["called"].get("preset", 0) > 0, (x + step * 13, y))
             break
-    animator.blender.wait("called.get('preset', 0)")
     animator.blender.key("Escape")
+    assert animator.facts()["called"].get("preset", 0), "the plus of the presets wasn't found"
     print("  a preset was loaded, and one saved")
     animator.blender.eval(f"{SETTINGS}.strength = 1.0; {SETTINGS}.level = 'PHRASES'; {SETTINGS}.count = 3")
 
 
-def open_presets(animator: Animator) -> None:
-    """Clicks along the header of Resample until the presets are there."""
+def open_presets(animator: Animator) -> tuple[float, float, float, float]:
+    """Clicks along the header of Resample until the presets are there; where they are."""
     x, _, width, _ = animator.blender.sidebar()
     y = animator.find("Resample")[1]
-    for step in range(8):
-        animator.blender.click(x + width - 50 - step * 13, y)
-        time.sleep(0.8)
-        if animator.blender.find_text("Subtle take"):
-            return
+    around = (x - 40, y - 22, width + 110, 260)  # it hangs over the border of the sidebar
+    for step in range(10):
+        place = (x + width - 66 - step * 8, y)
+        animator.press("", place)
+        animator.settle()
+        if animator.blender.find_text("Subtle take", around):
+            return around
         if not animator.blender.find_text("Strength", animator.blender.sidebar()):
-            animator.blender.click(x + width - 50 - step * 13, y)  # the panel was closed by it
+            animator.press("", place)  # the panel was closed by it
+            animator.settle()
     raise SystemExit("No click on the header of Resample shows its presets.")
 
 
@@ -59,14 +58,14 @@ def choose_from(animator: Animator, row: str, words: str, condition: str) -> Non
     within = animator.blender.sidebar()  # the report of Encode says "bones" and "frames" as well: the last is meant
     y = (animator.blender.find_text(row, within, nth=1) or animator.blender.find_text(row, within))[1]
     for _ in range(3):
-        animator.blender.click(x + 0.65 * width, y)
-        for _ in range(5):  # until it is drawn
-            time.sleep(0.6)
-            place = animator.blender.find_text(words, animator.blender.region("VIEW_3D"))
-            if place:
-                animator.blender.click(*place)
-                animator.blender.wait(condition)
-                return
+        animator.press("", (x + 0.65 * width, y))
+        animator.settle()
+        place = animator.blender.find_text(words, animator.blender.region("VIEW_3D"))
+        if place:
+            animator.press("", place)
+            animator.blender.wait(condition)
+            animator.settle()
+            return
         animator.blender.key("Escape")
     animator.shot("no-entry")
     raise SystemExit(f"The menu on the line {row} doesn't show {words}.")
@@ -76,10 +75,10 @@ def control(animator: Animator) -> None:
     """What changes, what stays, pinned frames, keys."""
     animator.toggle_panel("What changes", "Falloff")
     choose_from(animator, "Bones", "Body parts", f"{SETTINGS}.bones == 'PARTS'")
-    time.sleep(1)
+    animator.settle()
     part = animator.blender.eval(PARTS)[0]
     animator.call("toggle_part", beside=part)
-    time.sleep(1)
+    animator.settle()
     animator.panel_picture("what_changes", "What changes", "Falloff")
     animator.blender.eval(f"{SETTINGS}.bones = 'ALL'")
     animator.close_panel("What changes")
@@ -96,7 +95,7 @@ def control(animator: Animator) -> None:
     animator.call("clear_pins", lambda found: not found["pins"], beside="Pin This Frame")
     animator.close_panel("Pinned frames")
     animator.toggle_panel("Keys", "Tolerance")
-    animator.panel_picture("keys", "Keys", "Tolerance", below=60)
+    animator.panel_picture("keys", "Keys", "Tolerance", below=40)
     animator.close_panel("Keys")
     print("  body parts, pins and keys")
 
@@ -110,7 +109,7 @@ def lines(animator: Animator) -> None:
     animator.blender.key("ctrl+a")
     animator.blender.type("Slow turn")
     animator.blender.key("Return")
-    animator.wait(lambda now: now["action"] == "Slow turn", 5)
+    animator.wait(lambda now: now["action"] == "Slow turn")
     count = len(animator.facts()["rows"])
     animator.call("regenerate", lambda now: len(now["rows"]) == count + 1 and now["job"] is None, below="Variations")
     choose_mix(animator)
@@ -129,10 +128,10 @@ def choose_mix(animator: Animator) -> None:
     y = animator.find("0.50")[1]
     condition = "bpy.data.objects[NAME].motion_variations.mix_with is not None"
     for _ in range(3):
-        animator.blender.click(x + 0.2 * width, y)
-        time.sleep(1)
+        animator.press("", (x + 0.2 * width, y))
+        animator.settle()
         animator.blender.key("Down", "Return")
-        time.sleep(0.6)
+        animator.settle()
         if animator.blender.eval(condition):
             return
         animator.blender.key("Escape")
@@ -144,16 +143,14 @@ def edits(animator: Animator) -> None:
     """Keys that were edited by hand: overwritten by the slider's keys, or kept."""
     third = animator.facts()["rows"][3]
     animator.choose("var 03", lambda now: now["action"] == third)
-    x, y = animator.find("Amount")
-    animator.blender.drag(x, y, x + 60, y)
-    animator.wait(lambda now: now["amount"] != 1.0, 10)
+    animator.drag(animator.find("Amount"), 60, lambda now: now["amount"] != 1.0)
     animator.blender.eval(EDIT)
-    time.sleep(2)
+    animator.settle()
     animator.shot("edited")
     animator.panel_picture("edited", "Variations", "Keep Edits", below=24)
     animator.call("scale", beside="Keep Edits", holds="overwrite=True")
     animator.blender.eval(EDIT)
-    time.sleep(2)
+    animator.settle()
     animator.call("keep_edits", beside="Keep Edits")
     print("  edits were overwritten, and kept")
 
@@ -168,7 +165,8 @@ def looks(animator: Animator) -> None:
         animator.pick(entry, f"called.get({command!r}, 0)", within=view)
         animator.wait(lambda now: now["job"] is None)
     animator.blender.eval("bpy.context.scene.motion_variations_view.around = 'SHOWN'")
-    animator.blender.eval("bpy.context.scene.frame_set(30)\nwith view3d(): bpy.ops.view3d.view_selected()")
+    animator.blender.eval("bpy.context.scene.frame_set(30)")
+    animator.look()
     animator.picture("ghosts", (view[0], view[1] + 60, view[2] - 380, view[3] - 160))
     animator.panel_picture("heat", "Heat line", "Ghosts")
     animator.call("reject", lambda now: any(now["stars"]), below="Variations", holds="keep_starred=True")
@@ -181,71 +179,20 @@ def open_menu(animator: Animator, name: str) -> None:
     animator.blender.move(x + 300, y + 200)
     kind = "call_menu_pie" if name.endswith("pie") else "call_menu"
     animator.blender.eval(f"with view3d(): bpy.ops.wm.{kind}('INVOKE_DEFAULT', name={name!r})")
-    time.sleep(1)
+    animator.settle()
 
 
 def backend(animator: Animator) -> None:
     """The panel of the process: Log and Restart."""
     animator.toggle_panel("Backend", "Restart")
-    time.sleep(1)
+    animator.settle()
     animator.panel_picture("backend", "Backend", "Restart", below=24)
     animator.call("restart_backend", lambda now: now["job"] is None, beside="Restart")
     animator.press("Log")
     animator.blender.wait("called.get('show_log', 0) and len(bpy.context.window_manager.windows) == 2")
-    close_windows(animator)
+    animator.close_windows()
     animator.close_panel("Backend")
     print("  Log and Restart")
-
-
-def close_windows(animator: Animator) -> None:
-    """All but the first."""
-    animator.blender.eval(
-        "for window in list(bpy.context.window_manager.windows)[1:]:\n"
-        "    with bpy.context.temp_override(window=window): bpy.ops.wm.window_close()"
-    )
-    time.sleep(1)
-
-
-def preferences(animator: Animator) -> None:
-    """Shortcuts on, one of each used; the PyTorch engine's buttons."""
-    b = animator.blender
-    b.eval(f"bpy.ops.preferences.addon_show(module={PACKAGE!r})")
-    b.wait("len(bpy.context.window_manager.windows) == 2")
-    time.sleep(3)
-    animator.shot("preferences")
-    own = f"bpy.context.preferences.addons[{PACKAGE!r}].preferences"
-
-    def within():
-        return b.region("PREFERENCES", "WINDOW")
-
-    b.click_text("Shortcuts and Pie Menu", within=within, until=f"{own}.use_shortcuts")
-    time.sleep(2)
-    animator.picture("preferences", within())
-    b.click_text("NumPy", within=within)
-    time.sleep(1)
-    b.click_text("PyTorch", within=within, until=f"{own}.engine == 'TORCH'")
-    time.sleep(2)
-    for words, command in (
-        ("Find Pythons", "find_pythons"),
-        ("Check", "check_python"),
-        ("Copy Command", "copy_command"),
-    ):
-        b.click_text(words, within=within, until=f"called.get({command!r}, 0)")
-        animator.wait(lambda now: now["job"] is None)
-        time.sleep(1)
-    animator.shot("torch")
-    animator.picture("torch", within())
-    b.eval(f"{own}.engine = 'NUMPY'")
-    close_windows(animator)
-    shown = animator.facts()["action"]
-    b.move(600, 500)
-    b.key("alt+Next")
-    animator.wait(lambda now: now["action"] != shown, 5)
-    b.key("ctrl+alt+v")
-    time.sleep(1.5)
-    animator.picture("pie", (350, 330, 500, 340))
-    b.key("Escape")
-    print("  preferences, a shortcut, the pie menu")
 
 
 def assert_all_called(animator: Animator) -> None:

@@ -17,12 +17,12 @@ def encode_and_resample(animator: Animator, picture) -> None:
     waited_s = animator.wait(lambda found: found["action"].endswith("var 01"))
     print(f"  Resample, 3 variations: {time.time() - started_s:.2f} s from the click to the variation on screen, ")
     print(f"    Blender's longest answer meanwhile {waited_s:.2f} s")
-    time.sleep(2)
+    animator.settle()
     animator.shot("resampled")
     animator.panel_picture("resample", "Resample", "What changes", below=-18)
     if picture:
         animator.blender.eval("bpy.context.scene.frame_set(50)")
-        animator.blender.eval("with view3d(): bpy.ops.view3d.view_selected()")
+        animator.look()
         view = animator.blender.region("VIEW_3D")
         animator.picture("panel", view)
     found = animator.facts()
@@ -40,7 +40,8 @@ def undo(animator: Animator, condition) -> None:
     """Ctrl+Z over the 3D view."""
     animator.blender.move(600, 500)
     animator.blender.key("ctrl+z")
-    animator.wait(condition, 20)
+    animator.wait(condition, 60)
+    animator.settle()
 
 
 def look_through(animator: Animator) -> None:
@@ -49,21 +50,19 @@ def look_through(animator: Animator) -> None:
     source = found["rows"][0]
     animator.choose("var 02", lambda now: now["action"] == f"{source} var 02")
     animator.blender.key("Down")
-    animator.wait(lambda now: now["action"] == f"{source} var 03", 5)
+    animator.wait(lambda now: now["action"] == f"{source} var 03")
     animator.blender.key("Up", "Up", "Up")
-    animator.wait(lambda now: now["action"] == source, 5)
+    animator.wait(lambda now: now["action"] == source)
     third = animator.below("var 01", "var 02")
     animator.choose("var 03", lambda now: now["action"] == f"{source} var 03", third)
     animator.shot("shown")
-    animator.panel_picture("variations", "Variations", "Amount", below=24)
+    animator.panel_picture("variations", "Variations", "Amount", below=16)
     print("  clicks and arrow keys show source and variations")
 
 
 def drag_amount(animator: Animator) -> None:
     """The slider below the list is dragged to the right; Ctrl+Z puts it back."""
-    x, y = animator.find("Amount")
-    animator.blender.drag(x, y, x + 60, y, steps=12)
-    animator.wait(lambda now: now["amount"] > 1.0, 10)
+    animator.drag(animator.find("Amount"), 60, lambda now: now["amount"] > 1.0)
     animator.shot("amount")
     print(f"  the slider was dragged to {animator.facts()['amount']:.2f}")
     undo(animator, lambda now: now["amount"] == 1.0)
@@ -96,25 +95,15 @@ def speed(animator: Animator, crowd: str) -> None:
     animator.blender.eval("bpy.context.scene.motion_variations.contacts = False")
     animator.choose("Resample motion", lambda found: found["job"] or found["action"].endswith("var 01"))
     animator.wait(lambda found: found["job"] is None and found["action"].endswith("var 01"), 400)
-    time.sleep(4)  # the sentence below the button moves what is below it
+    animator.settle()  # the sentence below the button moves what is below it
     animator.blender.eval("took_ms.clear()")
     seen_s = []
     for words, name in (("var 02", "crowd var 02"), ("var 01", "crowd var 01"), ("var 02", "crowd var 02")):
-        for _ in range(4):  # a window that is drawn in software misses a click now and then
-            released_s, end_s = animator.press(words), time.time() + 5
-            while animator.blender.eval("drawn['action']") != name and time.time() < end_s:
-                time.sleep(0.02)
-            if animator.blender.eval("drawn['action']") == name:
-                break
-        assert animator.blender.eval("drawn['action']") == name, name
-        seen_s.append(animator.blender.eval("drawn['time']") - released_s)
-    x, y = animator.find("Amount")
-    for _ in range(3):  # a drag is missed like a click
-        animator.blender.drag(x, y, x + 40, y, steps=8)
-        time.sleep(2)
-        if animator.facts()["amount"] != 1.0:
-            break
-    assert animator.facts()["amount"] != 1.0, "the slider doesn't move"
+        pressed_s = animator.choose(words, lambda now, name=name: now["action"] == name)
+        animator.blender.wait(f"drawn['action'] == {name!r}", timeout=60, every=0.02)
+        seen_s.append(animator.blender.eval("drawn['time']") - pressed_s)
+        animator.settle()
+    animator.drag(animator.find("Amount"), 40, lambda now: now["amount"] != 1.0)
     animator.call("accept", beside="Accept", holds="'ACTION'")
     took = animator.blender.eval("took_ms")
     print("  300 frames of 141 bones:")

@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 
 from animator import PACKAGE, Animator
-from watching import SETUP
+from watching import SETUP, WALKER
+from window import is_gone
 
 LONG_FRAMES = 2000
-CANCEL_LIMIT_S = 0.5
-WAITING_LIMIT_S = 2.0  # for an event, on a busy machine that also draws the window in software; 0.3 on an idle one
+CANCEL_GOAL_S, CANCEL_LIMIT_S = 0.5, 5.0  # on an idle computer; on one that is busy and draws in software
+WAITING_GOAL_S, WAITING_LIMIT_S = 0.3, 5.0  # for an event, the same
 
 
 def stop_by_esc_and_button(animator: Animator, clip: Path) -> None:
@@ -25,17 +26,18 @@ def stop_by_esc_and_button(animator: Animator, clip: Path) -> None:
             assert animator.facts()["job"], "the job ended before it could be stopped; use a longer clip"
             pressed_s = time.time()
             animator.blender.xdo("key", "Escape")
+            animator.wait(lambda found: found["job"] is None, 60)
         else:
-            pressed_s = animator.press("Cancel", place)
-        animator.wait(lambda found: found["job"] is None, 10)
+            pressed_s = animator.choose("Cancel", lambda found: found["job"] is None, place)
         took_s = time.time() - pressed_s
         found = animator.facts()
         said = {"message": "", "error": 0, "called": 0}
         assert {**found, **said} == {**before, **said}, found
         assert "cancelled" in found["message"] and not found["error"]
-        print(f"  {way}: over after {took_s:.2f} s; Blender's longest answer before that {waited_s:.2f} s")
+        print(f"  {way}: over after {took_s:.2f} s, goal under {CANCEL_GOAL_S}; Blender's longest answer before that ")
+        print(f"    {waited_s:.2f} s, goal under {WAITING_GOAL_S}; both on an idle computer")
         assert took_s < CANCEL_LIMIT_S and waited_s < WAITING_LIMIT_S
-        time.sleep(0.3)
+        animator.settle()
         animator.shot(f"stopped-{way}")
 
 
@@ -69,9 +71,8 @@ def undo_and_load_while_running(animator: Animator, clip: Path) -> None:
     animator.wait(lambda found: found["job"] and found["job"].startswith("Variation"))
     pid = animator.blender.eval("connection.client().pid")
     animator.blender.eval(f"addon_utils.disable('{PACKAGE}')")
-    time.sleep(1)
-    assert not Path(f"/proc/{pid}").exists(), "the backend outlived the extension"
+    assert is_gone(pid), "the backend outlived the extension"
     animator.shot("disabled")
-    animator.blender.eval(f"addon_utils.enable('{PACKAGE}')\n" + SETUP + "\nwatch()")
+    animator.blender.eval(f"addon_utils.enable('{PACKAGE}')\n" + SETUP + WALKER)
     animator.blender.open_sidebar("Variations")
     print("  switched off while a job ran: no process left")

@@ -6,11 +6,29 @@ The extension's own functions do the work; around those that are timed lies a cl
 from animator import PACKAGE
 
 SETUP = f"""
-NAME = "Walker"
 import addon_utils, sys, time
 addon_utils.enable("io_anim_bvh", default_set=True)
 session = sys.modules["{PACKAGE}.session"]
 connection = sys.modules["{PACKAGE}.connection"]
+draws = [0]
+
+def count_draw():
+    draws[0] += 1
+
+places = dict(VIEW_3D="UI", PREFERENCES="WINDOW")
+bpy.types.SpaceView3D.draw_handler_add(count_draw, (), "UI", "POST_PIXEL")
+bpy.types.SpacePreferences.draw_handler_add(count_draw, (), "WINDOW", "POST_PIXEL")
+
+def draw_again():
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            for region in area.regions:
+                if region.type == places.get(area.type):
+                    region.tag_redraw()  # the view itself would take software most of a second
+    return draws[0]
+"""
+WALKER = f"""
+NAME = "Walker"
 called, took_ms, drawn = {{}}, {{}}, {{}}
 
 def curves_of(action):
@@ -34,8 +52,9 @@ def operators():
 
 def watch():
     for name, cls in operators().items():
-        part = "invoke" if hasattr(cls, "invoke") else "execute"
-        setattr(cls, part, counting(name, getattr(cls, part)))
+        for part in ("invoke", "execute"):  # menus and the popover of presets go straight to the second
+            if hasattr(cls, part):
+                setattr(cls, part, counting(name, getattr(cls, part)))
     for module, function in (("results", "show_active"), ("results", "accept"), ("strength", "follow_slider")):
         module = sys.modules["{PACKAGE}." + module]
         setattr(module, function, timing(function, getattr(module, function)))
@@ -67,6 +86,8 @@ def stamp():
     action = armature and armature.animation_data and armature.animation_data.action
     if action and drawn.get("action") != action.name:
         drawn.update(action=action.name, time=time.time())
+
+watch()
 """
 CROWD = """
 import numpy as np
