@@ -10,17 +10,19 @@ import numpy as np
 
 from .backend.skeleton import SPAN_OVER_HEIGHT
 from .channels import OBJECT, basis_quaternions
-from .fitting import Samples, halfway
+from .fitting import halfway
 from .kinematics import pose_steps
 
 PLACE_AT_HALF_DEGREE = 2e-3 / 1.7  # body heights that joints and locations may be off at half a degree
 LEVER_SHARE = 0.7  # of a joint's tolerance that one bone may use up by its turn alone
 TIGHTEN = 0.9  # of what would just do
-NO_MATTER = 0.25, 0.05  # of a joint's tolerance: bones that move it less aren't asked to do better, at first and later
+NO_MATTER = 0.25, 0.15  # of a joint's tolerance: bones that move it less aren't asked to do better, at first and later
 STILL = 1.0  # joint tolerances a frame: a joint that moves less may be off by less, ...
 RESTING = 0.25  # ... down to this share of the tolerance where it rests
 LEAST = 0.05  # of what a bone was allowed, each time: below that, keys would only follow noise
 AROUND = 3  # samples before and behind one where joints miss: keys may come to stand there instead
+PLAIN = ("location", "scale", "QUATERNION")  # values whose distance is straight
+STEP = 1e-6  # radians, to see what angles turn
 SAMPLED_POSES = 24  # enough to see how far from a bone its joints are
 
 
@@ -50,6 +52,8 @@ class Ruler:
     Attributes:
         starts, stops: `[strips]` rows. times `[P]`, values `[P, 4]`: of all samples. Rows from P on, in `off` and
             `measure`, are half way to the next sample.
+        between: `[P, 4]` half way from each sample to the next, on a smooth curve.
+        first, last, fixed: `[P]` bool, where strips begin and end, and which samples stay keys.
         allowed: `[P]` what each sample may be off: radians, the bone's units, parts of one.
     """
 
@@ -60,29 +64,27 @@ class Ruler:
         self.starts = self.stops - lengths
         self.times = np.concatenate([strip.times for strip in strips])
         self.values = np.concatenate([strip.values for strip in strips])
-        self._fixed = np.concatenate([strip.fixed for strip in strips])
+        self.fixed = np.concatenate([strip.fixed for strip in strips])
         owner = np.repeat(np.arange(len(strips)), lengths)
-        self._first = np.zeros(len(self.times), dtype=bool)
-        self._first[self.starts] = True
+        self.first = np.zeros(len(self.times), dtype=bool)
+        self.first[self.starts] = True
+        self.last = np.append(self.first[1:], True)
         written = np.array([strip.written for strip in strips])
         self._held = None if written.all() else ~written[owner]
         kinds = [strip.mode if strip.kind.startswith("rotation") else strip.kind for strip in strips]
         self._kinds = sorted(set(kinds))
         self._kind = np.array([self._kinds.index(kind) for kind in kinds])[owner]
         self._target, self._slack = self._targets()
+        self._metric = self._metrics()
         self.allowed = np.where([strip.kind == "location" for strip in strips], place, tolerance_rad)[owner]
-
-    def samples(self, first: int, last: int) -> Samples:
-        """The samples of the strips from `first` to before `last`."""
-        rows = slice(self.starts[first], self.stops[last - 1])
-        return Samples(self.times[rows], self.values[rows], self._first[rows], self._fixed[rows])
 
     def _targets(self):
         """What values are compared with, `[2 P, 4]`, and how far that may be from them in any case, `[2 P]`.
 
         Half way between two frames nobody says what is right: anything from a straight line to a smooth curve.
         """
-        straight, smooth = halfway(self.values, self._first)
+        straight, smooth = halfway(self.values, self.first)
+        self.between = smooth
         self._points = np.concatenate((self.values, 0.5 * (straight + smooth)))
         target, slack = np.empty((2 * len(self.times), 4)), np.zeros(2 * len(self.times))
         for number, kind in enumerate(self._kinds):
@@ -93,20 +95,47 @@ class Ruler:
             slack[mine + len(self.times)] = 0.5 * _factor(kind) * np.linalg.norm(ends[0] - ends[1], axis=1)
         return target, slack
 
+    def _metrics(self):
+        """For Euler angles, what a small step `[3]` turns: the squares' and the products' parts of it, `[6, 2 P]`.
+
+        Turns of half a degree are as good as straight lines, and this is much faster than to make quaternions of them.
+        """
+        metric = np.empty((6, 2 * len(self.times)))
+        for number, kind in enumerate(self._kinds):
+            if kind not in ("AXIS_ANGLE", *PLAIN):
+                mine = np.flatnonzero(np.tile(self._kind == number, 2))
+                here = _comparable(kind, self._points[mine])
+                steps = [_comparable(kind, self._points[mine] + step) - here for step in STEP * np.eye(3, 4)]
+                pairs = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+                metric[:, mine] = [(_factor(kind) / STEP) ** 2 * (steps[a] * steps[b]).sum(axis=1) for a, b in pairs]
+        return metric
+
     def off(self, rows, values) -> np.ndarray:
         """How far values `[R, 4]` for some rows are off, in the units of `allowed`."""
         samples = rows % len(self.times)
+        apart = values - self._points[rows]
         if self._held is not None:
-            values = np.where(self._held[samples], self._points[rows], values)
+            apart[self._held[samples]] = 0.0
         if len(self._kinds) == 1:
-            found, factor = _comparable(self._kinds[0], values), _factor(self._kinds[0])
-        else:
-            found, factor, kinds = np.empty_like(values), np.empty(len(rows)), self._kind[samples]
-            for number, kind in enumerate(self._kinds):
-                mine = kinds == number
-                found[mine], factor[mine] = _comparable(kind, values[mine]), _factor(kind)
-        apart = found - self._target[rows]
-        return np.maximum(factor * np.sqrt(np.einsum("rc,rc->r", apart, apart)) - self._slack[rows], 0.0)
+            return np.maximum(self._distance(self._kinds[0], rows, apart) - self._slack[rows], 0.0)
+        distance, kinds = np.empty(len(rows)), self._kind[samples]
+        for number, kind in enumerate(self._kinds):
+            mine = np.flatnonzero(kinds == number)
+            if len(mine):
+                distance[mine] = self._distance(kind, rows[mine], apart[mine])
+        return np.maximum(distance - self._slack[rows], 0.0)
+
+    def _distance(self, kind, rows, apart):
+        """How far points are from the targets of some rows, all of one kind."""
+        if kind == "AXIS_ANGLE":
+            found = _comparable(kind, self._points[rows] + apart) - self._target[rows]
+            return _factor(kind) * np.sqrt(np.einsum("rc,rc->r", found, found))
+        if kind in PLAIN:
+            return _factor(kind) * np.sqrt(np.einsum("rc,rc->r", apart, apart))
+        x, y, z = apart[:, :3].T
+        xx, yy, zz, xy, xz, yz = (part[rows] for part in self._metric)
+        square = x * (xx * x + 2 * (xy * y + xz * z)) + y * (yy * y + 2 * yz * z) + zz * z * z
+        return np.sqrt(np.maximum(square, 0.0))
 
     def measure(self, rows, values) -> np.ndarray:
         """`off` over what is allowed."""
@@ -123,7 +152,7 @@ def _comparable(kind, values):
 
     Those of quaternion curves keep their length, so that straying from it counts as an error.
     """
-    if kind in ("location", "scale", "QUATERNION"):
+    if kind in PLAIN:
         return values
     return basis_quaternions(kind, values[:, : 4 if kind == "AXIS_ANGLE" else 3].T).T
 

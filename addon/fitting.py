@@ -3,10 +3,8 @@
 Several curves that share their key times (the components of one bone's rotation) are one *strip*: samples in order of
 time, of up to four values. All strips lie behind one another in the same arrays, so that no loop goes over bones.
 
-Keys stand on samples and keep their values. Between two keys runs a cubic with handles at a third of the time between
-them, where a Bezier curve is a polynomial in time: its two slopes come from least squares (Schneider, An Algorithm for
-Automatically Fitting Digitized Curves, 1990). The longest stretch that fits, again and again from the left, gives
-nearly the fewest keys, since a part of what fits nearly always fits too.
+Keys stand on samples and keep their values; `handles` says what runs between two of them. The longest stretch that
+fits, again and again from the left, gives nearly the fewest keys, since a part of what fits nearly always fits too.
 """
 
 from dataclasses import dataclass
@@ -14,10 +12,12 @@ from functools import cached_property
 
 import numpy as np
 
-LANE = 64  # samples after which a key is set for a start, which may go again
+from .handles import SHAPES, Stretches
+
+LANE = 24  # samples after which a key is set for a start, which may go again
 FIRST_REACH = 4  # samples that the search for the longest stretch first tries to skip
-FEW = 6  # samples inside a stretch that don't say enough of what a cubic does between them
-CHORD_WEIGHT = 1e-4  # of the straight line's slope against the samples, for stretches with too few of them
+SAME = 1e-6  # of a slope: less is no change of it
+SETTLES = 2  # times that lengths of handles and slopes that stretches share are chosen anew for each other
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,15 @@ class Samples:
     Attributes:
         times: `[P]` frames, rising within a strip. values: `[P, C]`.
         first: `[P]` bool, where strips start. fixed: `[P]` bool, which samples stay keys, the ends of strips included.
+        between: `[P, C]` values half way to the next sample, where they aren't those of a smooth curve through
+            the samples alone.
     """
 
     times: np.ndarray
     values: np.ndarray
     first: np.ndarray
     fixed: np.ndarray
+    between: np.ndarray | None = None
 
     @cached_property
     def last(self) -> np.ndarray:
@@ -43,7 +46,13 @@ class Samples:
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Times `[2 P]` and values `[2 P, C]` of the samples, then of what is half way from each to the next."""
         middle = 0.5 * (self.times + np.append(self.times[1:], self.times[-1:]))
-        return np.append(self.times, middle), np.concatenate((self.values, halfway(self.values, self.first)[1]))
+        between = halfway(self.values, self.first)[1] if self.between is None else self.between
+        return np.append(self.times, middle), np.concatenate((self.values, between))
+
+    @cached_property
+    def even(self) -> bool:
+        """Whether all stand a frame apart."""
+        return bool((np.diff(self.times)[~self.last[:-1]] == 1).all())
 
 
 def halfway(values, first) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +76,7 @@ class Fit:
     Attributes:
         keys: `[K]` rows of the samples that are keys.
         left, right: `[K, C]` slopes of the curves before and behind each key, in values a frame.
+        before, behind: `[K, C]` how many frames the handles reach from it.
         aligned: `[K]` bool, both are the same, so that the key is smooth.
         values: `[P, C]` the curves at the samples.
     """
@@ -74,6 +84,8 @@ class Fit:
     keys: np.ndarray
     left: np.ndarray
     right: np.ndarray
+    before: np.ndarray
+    behind: np.ndarray
     aligned: np.ndarray
     values: np.ndarray
 
@@ -85,82 +97,14 @@ def stretches(samples: Samples, keys) -> tuple[np.ndarray, np.ndarray]:
     return rows[:-1][inside], rows[1:][inside]
 
 
-class _Hermite:
-    """Cubics between the rows `start` and `stop` of the samples, and the points that lie inside them.
-
-    Where few samples do, the points half way between them are among these, so that nothing swings out between frames.
-
-    Attributes:
-        rows: `[R]` of `Samples.points`. owner: `[R]` which stretch they lie in.
-    """
-
-    def __init__(self, samples: Samples, start, stop):
-        count = stop - start - 1
-        fine = count <= FEW
-        length = np.where(fine, 2 * count + 1, count)
-        self.owner = np.repeat(np.arange(len(start)), length)
-        self.offset = np.cumsum(length) - length
-        at, fine, begin = np.arange(len(self.owner)) - self.offset[self.owner], fine[self.owner], start[self.owner]
-        between = fine & (at % 2 == 0)
-        self.rows = begin + np.where(between, at // 2 + len(samples.times), np.where(fine, (at + 1) // 2, at + 1))
-        self.filled = length > 0
-        self._start, self._count, self._samples = start, count, len(samples.times)
-        times, values = samples.points
-        self.span = times[stop] - times[start]
-        self.rise = values[stop] - values[start]
-        u = (times[self.rows] - times[start][self.owner]) / self.span[self.owner]
-        self.out, self.into = u * (1 - u) ** 2, -u * u * (1 - u)  # what a slope adds at the start, at the end
-        self.bare = values[start][self.owner] + self.rise[self.owner] * (u * u * (3 - 2 * u))[:, None]
-        self.rest = values[self.rows] - self.bare
-
-    def _sums(self, products):
-        """Sums `[S, ...]` of the samples' `[R, ...]` in each stretch."""
-        sums = np.zeros((len(self.span), *products.shape[1:]))
-        if len(products):
-            sums[self.filled] = np.add.reduceat(products, self.offset[self.filled], axis=0)
-        return sums
-
-    def equations(self):
-        """Least squares for the two slopes (times the span): `a`, `b`, `d` `[S]` of the matrix, right sides `[S, C]`.
-
-        The straight line's slope has a little weight, so that they can be solved where there are no samples.
-        """
-        matrix = self._sums(np.stack((self.out**2, self.out * self.into, self.into**2), axis=1))
-        a, b, d = matrix[:, 0] + CHORD_WEIGHT, matrix[:, 1], matrix[:, 2] + CHORD_WEIGHT
-        chord = CHORD_WEIGHT * self.rise
-        out, into = (self._sums(part[:, None] * self.rest) for part in (self.out, self.into))
-        return a, b, d, out + chord, into + chord
-
-    def slopes(self):
-        """The slopes at the start and at the end that fit each stretch by itself, times the span."""
-        a, b, d, left, right = self.equations()
-        a, b, d = (x[:, None] for x in (a, b, d))
-        determinant = a * d - b * b
-        return (d * left - b * right) / determinant, (a * right - b * left) / determinant
-
-    def values(self, out, into):
-        """The curves at the samples inside, for slopes times the span."""
-        return self.bare + self.out[:, None] * out[self.owner] + self.into[:, None] * into[self.owner]
-
-    def worst(self, errors):
-        """The largest error of each stretch, and the sample inside that is nearest to it, -1 where there is none."""
-        worst, where = np.zeros(len(self.span)), np.full(len(self.span), -1)
-        if len(errors):
-            worst[self.filled] = np.maximum.reduceat(errors, self.offset[self.filled])
-            hits = np.flatnonzero(errors >= worst[self.owner])[::-1]
-            where[self.owner[hits]] = self.rows[hits] % self._samples
-            where = np.where(self._count > 0, np.maximum(where, self._start + 1), -1)
-        return worst, where
-
-
 def _worst(samples, measure, start, stop):
-    """The largest error of the best cubic over each stretch; 1 is the tolerance."""
-    cubics = _Hermite(samples, start, stop)
-    return cubics.worst(measure(cubics.rows, cubics.values(*cubics.slopes())))[0]
+    """The largest error of the best curve over each stretch; 1 is the tolerance."""
+    curves = Stretches(samples, start, stop)
+    return curves.errors(measure, *curves.own())[0]
 
 
 def place_keys(samples: Samples, measure):
-    """Few keys, as a mask `[P]`: from each fixed one on as far as one cubic reaches, and on from there to the next.
+    """Few keys, as a mask `[P]`: from each fixed one on as far as one curve reaches, and on from there to the next.
 
     A generator that yields the share done and returns the mask.
 
@@ -168,8 +112,10 @@ def place_keys(samples: Samples, measure):
         measure: (rows, values) -> errors over tolerance, for some rows of `Samples.points`.
     """
     keys = samples.fixed.copy()
-    keys[_lane_starts(samples)] = True  # so that long strips are worked on in many places at once
+    lanes, still = _lane_starts(samples), _still(samples)
+    keys[lanes[~still[lanes]]] = True  # so that long strips are worked on in many places at once
     start, end = stretches(samples, keys)
+    start, end = start[~still[start]], end[~still[start]]
     rows = max(int((end - start).sum()), 1)
     while len(start):
         reach = _reach(samples, measure, start, end)
@@ -187,8 +133,16 @@ def _lane_starts(samples) -> np.ndarray:
     return np.flatnonzero(into % LANE == 0)
 
 
+def _still(samples) -> np.ndarray:
+    """`[P]` bool, strips on which nothing moves."""
+    begins = np.flatnonzero(samples.first)
+    strip = np.cumsum(samples.first) - 1
+    moved = (samples.values != samples.values[begins[strip]]).any(axis=1)
+    return ~np.logical_or.reduceat(moved, begins)[strip]
+
+
 def _reach(samples, measure, start, end):
-    """The row up to which one cubic from `start` fits, `end` at the latest: first in doubled steps, then halving."""
+    """The row up to which one curve from `start` fits, `end` at the latest: first in doubled steps, then halving."""
     good, bad = start + 1, end + 1
     step = np.full(len(start), FIRST_REACH)
     growing = good < end
@@ -206,13 +160,21 @@ def _reach(samples, measure, start, end):
         step *= 2
 
 
-def split_where_bad(samples: Samples, measure, keys) -> np.ndarray:
-    """More keys, as a mask `[P]`, until every stretch fits: each that doesn't is cut where it is worst."""
+def split_where_bad(samples: Samples, measure, keys, doubtful=None) -> np.ndarray:
+    """More keys, as a mask `[P]`, until every stretch fits: each that doesn't is cut where it is worst.
+
+    Args:
+        doubtful: `[P]` bool, samples that may not be fitted; all others are.
+    """
     keys = keys.copy()
     start, stop = stretches(samples, keys)
+    if doubtful is not None:
+        count = np.append(0, np.cumsum(doubtful))
+        some = count[stop] > count[start]
+        start, stop = start[some], stop[some]
     while len(start):
-        cubics = _Hermite(samples, start, stop)
-        worst, where = cubics.worst(measure(cubics.rows, cubics.values(*cubics.slopes())))
+        curves = Stretches(samples, start, stop)
+        worst, where = curves.errors(measure, *curves.own())
         bad = (worst > 1) & (where >= 0)
         cut = where[bad]
         keys[cut] = True
@@ -220,10 +182,19 @@ def split_where_bad(samples: Samples, measure, keys) -> np.ndarray:
     return keys
 
 
-def drop_spare(samples: Samples, measure, keys) -> np.ndarray:
-    """Fewer keys, as a mask `[P]`: those go over which one cubic reaches between their neighbours, best ones first."""
+def drop_spare(samples: Samples, measure, keys, new=None) -> np.ndarray:
+    """Fewer keys, as a mask `[P]`: those go over which one curve reaches between their neighbours, best ones first.
+
+    Args:
+        new: `[P]` bool, keys that came after others couldn't go: only they, and those beside them, may.
+    """
     keys = keys.copy()
     cost = np.full(len(keys), np.nan)  # the error without a key; NaN where it isn't known
+    if new is not None:
+        rows = np.flatnonzero(keys)
+        at = np.flatnonzero(new[rows])
+        cost[:] = np.inf
+        cost[rows[np.clip(at[:, None] + (-1, 0, 1), 0, len(rows) - 1)]] = np.nan
     while True:
         rows = np.flatnonzero(keys)
         free = ~samples.fixed[rows]
@@ -246,75 +217,81 @@ def fit_keys(samples: Samples, measure, keys) -> Fit:
     its own slope would be more different gets two slopes, and so on.
     """
     start, stop = stretches(samples, keys)
-    cubics = _Hermite(samples, start, stop)
-    own_out, own_into = (slope / cubics.span[:, None] for slope in cubics.slopes())
-    joined = start[1:] == stop[:-1]  # stretch s + 1 goes on where s ends
-    turn = np.abs(own_out[1:] - own_into[:-1]).max(axis=1, initial=0.0)
-    smooth = joined.copy()
+    curves = Stretches(samples, start, stop)
+    span = curves.span[:, None]
+    own_shape, own_out, own_into = curves.own()
+    smooth = start[1:] == stop[:-1]  # stretch s + 1 goes on where s ends
+    turn = np.abs(own_out[1:] / span[1:] - own_into[:-1] / span[:-1]).max(axis=1, initial=0.0)
+    shape, values = own_shape, samples.values.copy()
+    for _ in range(SETTLES):
+        shape = curves.best_shapes(*_shared_slopes(curves, shape, smooth))
+    worst, slopes = np.zeros(len(start)), np.full((2, *shape.shape), np.inf)
     while True:
-        out, into = _shared_slopes(cubics, smooth)
-        inside = cubics.values(out * cubics.span[:, None], into * cubics.span[:, None])
-        bad = cubics.worst(measure(cubics.rows, inside))[0] > 1
         before, behind = np.append(False, smooth), np.append(smooth, False)
-        bad &= before | behind  # a stretch with slopes of its own is as good as it can be
+        shape = np.where((before | behind)[:, None], shape, own_shape)
+        new = np.array(_shared_slopes(curves, shape, smooth))
+        moved = (np.abs(new - slopes) > SAME * np.abs(new)).any(axis=(0, 2))
+        slopes[:, moved] = new[:, moved]
+        out, into = slopes
+        worst = np.where(moved, curves.errors(measure, shape, out, into, values, moved)[0], worst)
+        bad = (worst > 1) & (before | behind)  # a stretch with slopes of its own is as good as it can be
         if not bad.any():
             break
         corner = np.append(-1.0, np.where(smooth, turn, -1.0)), np.append(np.where(smooth, turn, -1.0), -1.0)
         at_start = bad & (corner[0] >= corner[1])
         smooth &= ~at_start[1:] & ~(bad & ~at_start)[:-1]
+        shape[bad] = curves.best_shapes(out, into, bad)
+        slopes[:, bad] = np.inf
     rows = np.flatnonzero(keys)
-    width = samples.values.shape[1]
-    left, right = np.zeros((len(rows), width)), np.zeros((len(rows), width))
     begins, ends = np.searchsorted(rows, start), np.searchsorted(rows, stop)
-    right[begins], left[ends] = out, into
-    outer = samples.first[rows]
-    left[outer] = right[outer]
-    outer = samples.last[rows]
-    right[outer] = left[outer]
-    aligned = np.zeros(len(rows), dtype=bool)
+    sides = [np.zeros((len(rows), samples.values.shape[1])) for _ in range(4)]
+    reaches = span * SHAPES[shape, 0], span * SHAPES[shape, 1]
+    for side, at, found in zip(sides, (ends, begins) * 2, (into / span, out / span, *reaches[::-1]), strict=True):
+        side[at] = found
+    left, right, before, behind = sides
+    for ends_of, one, other in ((samples.first[rows], 0, 1), (samples.last[rows], 1, 0)):
+        for pair in ((left, right), (before, behind)):
+            pair[one][ends_of] = pair[other][ends_of]
+    aligned = samples.first[rows] | samples.last[rows]
     aligned[ends[:-1][smooth]] = True
-    aligned |= samples.first[rows] | samples.last[rows]
-    values = samples.values.copy()
-    is_sample = cubics.rows < len(values)
-    values[cubics.rows[is_sample]] = inside[is_sample]
-    return Fit(rows, left, right, aligned, values)
+    return Fit(rows, left, right, before, behind, aligned, values)
 
 
-def _shared_slopes(cubics: _Hermite, smooth):
-    """Slopes `[S, C]` at the starts and the ends of all stretches, the same where `smooth` `[S - 1]` says so."""
-    a, b, d, left, right = cubics.equations()
-    span = cubics.span
+def _shared_slopes(curves: Stretches, shape, smooth):
+    """Slopes times the spans `[S, C]` at the starts and the ends of all stretches, the same where `smooth` says so."""
+    a, b, d, left, right = curves.equations(shape)
+    span = curves.span[:, None]
     count = 2 * len(span) - int(smooth.sum())
     starts = 2 * np.arange(len(span)) - np.append(0, np.cumsum(smooth))  # which unknown a slope is
     ends = starts + 1
-    diagonal, above = np.zeros(count), np.zeros(count)
-    right_side = np.zeros((count, cubics.rise.shape[1]))
+    diagonal, above, right_side = (np.zeros((count, shape.shape[1])) for _ in range(3))
     for place, square, side in ((starts, a, left), (ends, d, right)):
         diagonal[place] += square * span**2
-        right_side[place] += side * span[:, None]
+        right_side[place] += side * span
     above[starts] = b * span**2
-    slopes = solve_tridiagonal(np.append(0.0, above[:-1]), diagonal, above, right_side)
-    return slopes[starts], slopes[ends]
+    slopes = solve_tridiagonal(np.roll(above, 1, axis=0), diagonal, above, right_side)
+    return slopes[starts] * span, slopes[ends] * span
 
 
 def solve_tridiagonal(below, diagonal, above, right) -> np.ndarray:
-    """x `[n, C]` of `below[i] x[i-1] + diagonal[i] x[i] + above[i] x[i+1] = right[i]`, by parallel cyclic reduction."""
-    below, diagonal, above, right = below.copy(), diagonal.copy(), above.copy(), right.copy()
+    """x `[n, C]` of `below[i] x[i-1] + diagonal[i] x[i] + above[i] x[i+1] = right[i]`, by parallel cyclic reduction.
+
+    All are `[n, C]`; the first of `below` and the last of `above` are 0.
+    """
     step = 1
     while step < len(diagonal) and (below.any() or above.any()):
         up, down = np.zeros_like(below), np.zeros_like(above)
         up[step:] = -below[step:] / diagonal[:-step]
         down[:-step] = -above[:-step] / diagonal[step:]
-        new = diagonal.copy()
+        new, side = diagonal.copy(), right.copy()
         new[step:] += up[step:] * above[:-step]
         new[:-step] += down[:-step] * below[step:]
-        side = right.copy()
-        side[step:] += up[step:, None] * right[:-step]
-        side[:-step] += down[:-step, None] * right[step:]
+        side[step:] += up[step:] * right[:-step]
+        side[:-step] += down[:-step] * right[step:]
         up[step:] *= below[:-step]
         down[:-step] *= above[step:]
         tiny = 1e-14 * diagonal.max()
         below, above = np.where(np.abs(up) > tiny, up, 0.0), np.where(np.abs(down) > tiny, down, 0.0)
         diagonal, right = new, side
         step *= 2
-    return right / diagonal[:, None]
+    return right / diagonal

@@ -29,6 +29,7 @@ class Piece:
 
     Attributes:
         times, values, types: of the keys. left, right: slopes before and behind them, in values a frame.
+        before, behind: how many frames handles reach from them.
         aligned: the two handles lie on one line.
     """
 
@@ -36,6 +37,8 @@ class Piece:
     values: np.ndarray
     left: np.ndarray
     right: np.ndarray
+    before: np.ndarray
+    behind: np.ndarray
     aligned: np.ndarray
     types: np.ndarray
 
@@ -106,8 +109,7 @@ def _new_keys(piece, old, first, stop) -> dict[str, np.ndarray]:
     """All properties of a piece's keys; towards keys outside, the curve keeps what the old keys made of it."""
     count = len(piece.times)
     new = {name: np.zeros((count, size), dtype=kind) for name, size, kind in KEY_PROPERTIES}
-    thirds = np.diff(piece.times) / 3
-    before, behind = np.append(thirds[:1], thirds), np.append(thirds, thirds[-1:])
+    before, behind = piece.before, piece.behind
     new["co"][:] = np.stack((piece.times, piece.values), axis=1)
     new["handle_left"][:] = np.stack((piece.times - before, piece.values - before * piece.left), axis=1)
     new["handle_right"][:] = np.stack((piece.times + behind, piece.values + behind * piece.right), axis=1)

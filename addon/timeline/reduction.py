@@ -14,7 +14,7 @@ from ..accuracy import PLACE_AT_HALF_DEGREE, Body, Ruler, body_height
 from ..armature import MotionError, joint_choice, read_rig
 from ..channels import OBJECT
 from ..curves import TIME_TOLERANCE, merge_times
-from ..fitting import drop_spare, fit_keys, place_keys, split_where_bad
+from ..few_keys import few_keys
 from .actions import Block, curve_collection, find_slot, identifier_of, remove_action
 from .baked import BREAKDOWN, KEYFRAME, Piece, own_keys, replace_stretches
 from .evaluation import object_worlds
@@ -25,9 +25,6 @@ from .writing import write_steps
 
 KEEP_SOURCE, THIN_ALL, DENSE = "AS_SOURCE", "REDUCED", "EVERY_FRAME"
 TOLERANCE_RAD = float(np.radians(0.5))
-SEARCH_SHARE = 0.6  # of the tolerance that keys are placed for; the rest goes into making them smooth
-BATCH_SAMPLES = 30_000  # of strips that are fitted together
-ROUNDS, LOOSE = 8, 3  # of adding keys until joints are where they should be; in so many of them keys also go again
 GATHERED, FITTED = 0.2, 0.95  # shares of the work
 
 
@@ -134,13 +131,13 @@ def reduce_steps(armature, action, slot, tolerance_rad, own=None, frame_range=No
     ruler = Ruler(strips, tolerance_rad, place_m / (body.scale if body else 1.0))
     columns = np.minimum(np.searchsorted(frames, ruler.times - TIME_TOLERANCE), len(frames) - 1)
     plain = [[] if finder.has_modifiers(number) else rows for number, rows in enumerate(finder.rows)]
-    steps = _fit_steps(ruler, body, place_m, columns, plain)
-    fits, missed_m = yield from _part(GATHERED, FITTED, steps)
+    steps = few_keys(ruler, body, place_m, columns, plain)
+    keys, missed_m = yield from _part(GATHERED, FITTED, steps)
     action = block.find("actions")
     curves = list(curve_collection(action, find_slot(armature, action, identifier or None)))
     if len(curves) != found.count:
         raise MotionError(f"'{block.name}' was changed while its keys were reduced. Try again.")
-    return _write(ruler, fits, finder, found, curves, own, Reduced(0, 0, 0, tolerance_rad, missed_m, place_m, height_m))
+    return _write(ruler, keys, finder, found, curves, own, Reduced(0, 0, 0, tolerance_rad, missed_m, place_m, height_m))
 
 
 def _part(start, stop, steps):
@@ -182,87 +179,16 @@ def _rest_height(rig) -> float:
     return body_height(rig.parents, rig.rest[:, :3, 3].T, np.arange(len(rig.names)))
 
 
-@dataclass(frozen=True)
-class _Fits:
-    """Keys of all strips, behind one another: rows of the ruler, slopes `[K, 4]`, and whether they are aligned."""
-
-    keys: np.ndarray
-    left: np.ndarray
-    right: np.ndarray
-    aligned: np.ndarray
-
-
-def _fit_steps(ruler, body, place_m, columns, rows_of):
-    """The fits of all strips: a generator that yields the share done and returns `_Fits` and how far joints miss.
-
-    Bones get keys for the tolerance first; where joints then miss their places, keys are added to the bones above them.
-    """
-    if body is not None:
-        body.limit_levers(ruler, place_m)
-    batches = _batches(ruler)
-    masks, fits = [], []
-    for number, (first, last) in enumerate(batches):
-        samples = ruler.samples(first, last)
-        measure = _measure(ruler, ruler.starts[first], len(samples.times))
-        start, stop = 0.6 * number / len(batches), 0.6 * (number + 1) / len(batches)
-        masks.append((yield from _part(start, stop, place_keys(samples, measure[0]))))
-        fits.append(fit_keys(samples, measure[1], masks[-1]))
-        yield stop
-    missed = None
-    for around in range(ROUNDS if body is not None else 0):
-        values = np.concatenate([fit.values for fit in fits])
-        misses = body.misses(ruler, values, columns, rows_of)
-        yield 0.6 + 0.4 * (around + 0.5) / ROUNDS
-        over = body.over(misses, place_m)
-        if missed is None or over.max() < missed[0]:
-            missed = over.max(), misses.max(), list(fits)
-        loose = around < LOOSE
-        if over.max() <= 1 or not body.tighten(ruler, values, over, columns, place_m, loose):
-            break
-        for number, (first, last) in enumerate(batches):
-            samples = ruler.samples(first, last)
-            measure = _measure(ruler, ruler.starts[first], len(samples.times))
-            masks[number] = split_where_bad(samples, measure[0], masks[number])
-            if loose:
-                masks[number] = drop_spare(samples, measure[0], masks[number])
-            fits[number] = fit_keys(samples, measure[1], masks[number])
-            yield 0.6 + 0.4 * (around + 0.5 + 0.5 * (number + 1) / len(batches)) / ROUNDS
-    if missed is not None:
-        fits = missed[2]
-    offsets = [ruler.starts[first] for first, _ in batches]
-    keys = np.concatenate([fit.keys + offset for fit, offset in zip(fits, offsets, strict=True)])
-    parts = (np.concatenate([getattr(fit, name) for fit in fits]) for name in ("left", "right", "aligned"))
-    return _Fits(keys, *parts), missed and float(missed[1])
-
-
-def _batches(ruler) -> list[tuple[int, int]]:
-    """Strips in portions: first, and the one after the last."""
-    portion = (ruler.stops - 1) // BATCH_SAMPLES
-    edges = np.flatnonzero(np.diff(portion)) + 1
-    return list(zip(np.append(0, edges).tolist(), np.append(edges, len(portion)).tolist(), strict=True))
-
-
-def _measure(ruler, offset, count):
-    """The ruler for rows of a batch: for placing keys, with the share of the tolerance for that; and in full."""
-
-    def in_full(rows, values):
-        return ruler.measure(np.where(rows < count, rows, rows - count + len(ruler.times)) + offset, values)
-
-    return lambda rows, values: in_full(rows, values) / SEARCH_SHARE, in_full
-
-
-def _write(ruler, fits, finder, found, curves, own, reduced) -> Reduced:
+def _write(ruler, keys, finder, found, curves, own, reduced) -> Reduced:
     """Puts the new keys onto the curves."""
     pieces = {}
     for number in range(len(ruler.strips)):
-        first, stop = np.searchsorted(fits.keys, (ruler.starts[number], ruler.stops[number]))
-        rows = fits.keys[first:stop]
+        rows = ruler.starts[number] + np.flatnonzero(keys.mask[ruler.starts[number] : ruler.stops[number]])
         for component, curve in finder.rows[number]:
             path = found.curves[curve][3]
             types = _types(ruler.times[rows], own.get((path, component)))
-            left, right = fits.left[first:stop, component], fits.right[first:stop, component]
-            values = ruler.values[rows, component]
-            piece = Piece(ruler.times[rows], values, left, right, fits.aligned[first:stop], types)
+            values, sides = ruler.values[rows, component], keys.sides[:, rows, component]
+            piece = Piece(ruler.times[rows], values, *sides, keys.aligned[rows], types)
             pieces.setdefault(curve, []).append(piece)
     before = sum(replace_stretches(curves[found.curves[curve][5]], parts) for curve, parts in pieces.items())
     after = sum(len(piece.times) for parts in pieces.values() for piece in parts)

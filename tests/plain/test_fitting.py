@@ -3,26 +3,27 @@
 python -m pytest tests/plain/test_fitting.py
 """
 
-import importlib.util
+import importlib
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-PATH = Path(__file__).resolve().parents[2] / "addon" / "fitting.py"
+ADDON = Path(__file__).resolve().parents[2] / "addon"
 
 
 @pytest.fixture(scope="module")
 def fitting():
-    """The module by itself: its package needs Blender."""
-    spec = importlib.util.spec_from_file_location("fitting_alone", PATH)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    """The module and what it imports, in a package of their own: the add-on's needs Blender."""
+    package = types.ModuleType("fitting_alone")
+    package.__path__ = [str(ADDON)]
+    sys.modules[package.__name__] = package
+    yield importlib.import_module("fitting_alone.fitting")
+    for name in [name for name in sys.modules if name.split(".")[0] == package.__name__]:
+        del sys.modules[name]
 
 
 def place_keys(fitting, samples, measure):
@@ -66,16 +67,10 @@ def waves(count=3, length=200, seed=0):
     return [np.sin(rng.uniform(0.05, 0.3, 4) * t + rng.uniform(0, 6, 4)) for _ in range(count)]
 
 
-def bezier(times, start, stop, before, behind, at):
-    """Blender's curve between two keys with handles at a third, evaluated by halving, not as a polynomial in time."""
-    points = np.array(
-        [
-            (times[0], start),
-            (times[0] + (times[1] - times[0]) / 3, start + behind * (times[1] - times[0]) / 3),
-            (times[1] - (times[1] - times[0]) / 3, stop - before * (times[1] - times[0]) / 3),
-            (times[1], stop),
-        ]
-    )
+def bezier(start, stop, slopes, reaches, at):
+    """Blender's curve between two keys (time, value) with handles of some slopes and reaches, evaluated by halving."""
+    handles = np.array([reaches, np.multiply(slopes, reaches)]).T * [[1], [-1]]
+    points = np.array([start, start + handles[0], stop + handles[1], stop])
     low, high = 0.0, 1.0
     for _ in range(60):
         s = 0.5 * (low + high)
@@ -99,8 +94,11 @@ def test_within_the_tolerance_and_few(fitting, tolerance):
     for place in range(5):
         rows = fit.keys[place : place + 2]
         for row in range(rows[0], rows[1] + 1):
-            times, values = samples.times[rows], samples.values[rows, 1]
-            made = bezier(times, *values, fit.left[place + 1, 1], fit.right[place, 1], samples.times[row])
+            keys = np.stack((samples.times[rows], samples.values[rows, 1]), axis=1)
+            slopes = fit.right[place, 1], fit.left[place + 1, 1]
+            reaches = fit.behind[place, 1], fit.before[place + 1, 1]
+            made = bezier(*keys, slopes, reaches, samples.times[row])
+            assert sum(reaches) <= keys[1, 0] - keys[0, 0] + 1e-9  # handles don't overlap
             assert made == pytest.approx(fit.values[row, 1], abs=1e-9)
 
 
@@ -124,6 +122,21 @@ def test_a_cubic_needs_no_key_inside(fitting):
     measure = distance(fitting, samples, 5e-3)
     keys, _ = place_keys(fitting, samples, measure)
     assert np.flatnonzero(keys).tolist() == [0, 63]
+
+
+def test_what_a_cubic_cannot_be_takes_other_handles(fitting):
+    """A curve with long and short handles is found again with no key inside, and thirds need some there."""
+    ends, reaches = np.array([(0.0, 0.0), (40.0, 1.0)]), (0.55 * 40, 0.15 * 40)
+    curve = np.array([[bezier(*ends, (0.01, -0.02), reaches, at)] for at in np.arange(41.0)])
+    samples = strips(fitting, [curve])
+    measure = distance(fitting, samples, 0.004)
+    keys, _ = place_keys(fitting, samples, measure)
+    fit = fitting.fit_keys(samples, measure, keys)
+    assert fit.keys.tolist() == [0, 40]
+    assert (fit.behind[0, 0], fit.before[1, 0]) == pytest.approx(reaches)
+    assert (fit.right[0, 0], fit.left[1, 0]) == pytest.approx((0.01, -0.02), rel=0.02)
+    thirds = curve[0] + np.array([[bezier(*ends, (0.01, -0.02), (40 / 3, 40 / 3), at)] for at in np.arange(41.0)])
+    assert np.abs(thirds - curve).max() > 0.02
 
 
 def test_a_jump_gets_a_key_on_either_side_and_a_corner(fitting):
@@ -196,7 +209,8 @@ def test_linear_equations(fitting):
     diagonal = 3 + rng.uniform(size=37)
     right = rng.normal(size=(37, 4))
     matrix = np.diag(diagonal) + np.diag(below[1:], -1) + np.diag(above[:-1], 1)
-    assert np.allclose(fitting.solve_tridiagonal(below, diagonal, above, right), np.linalg.solve(matrix, right))
+    wide = (np.repeat(part[:, None], 4, axis=1) for part in (below, diagonal, above))
+    assert np.allclose(fitting.solve_tridiagonal(*wide, right), np.linalg.solve(matrix, right))
 
 
 def test_time_grows_with_the_length(fitting):
