@@ -152,7 +152,8 @@ def _take(model: Model, motion: Motion, turn: float, rows, joints: int, parts, p
     limit = len(padded)
     learnt, held = (tuple((a, min(b, limit)) for a, b in part if min(b, limit) > a) for part in parts)
     adapters = {name: move(array) for name, array in spread_adapters(model, adapters, rows, joints).items()}
-    return Take(move(padded), move(seen.root[:limit]), wide, adapters, learnt, held, plain)
+    root = seen.root[:limit].astype(np.float32)
+    return Take(move(padded), move(root), wide, adapters, learnt, held, plain)
 
 
 def spread_structure(structure: dict, rows, joints: int) -> dict:

@@ -61,6 +61,26 @@ class Model:
     prior: PriorConfig | None = None
     adaptation: Adaptation | None = None
 
+    @cached_property
+    def in_double(self) -> "Model":
+        """The same model in double precision, on the same device or, where that has none, on the CPU."""
+        device = self.engine.double_device(self.device)
+
+        def move(tree):
+            return {
+                name: move(value) if isinstance(value, dict) else self.engine.from_numpy(doubled(value), device)
+                for name, value in tree.items()
+                if name != "prior"
+            }
+
+        return replace(self, device=device, parameters=move(self.parameters))
+
+
+def doubled(array) -> np.ndarray:
+    """An array of either engine as a numpy array, in double precision where it isn't of whole numbers."""
+    array = to_numpy(array)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -98,7 +118,7 @@ class Features:
 
     Attributes:
         reference: its reference pose. structure: see `features.structure_arrays`.
-        joints, root: float32, see `features.motion_features`. heading: `[T30]` radians.
+        joints, root: see `features.motion_features`, in double precision. heading: `[T30]` radians.
         frames: rows before padding to whole chunks.
     """
 
@@ -122,13 +142,13 @@ def read_features(motion: Motion, chunk: int, turn_rad: float = 0.0) -> Features
         reference = turned_reference(reference, turn_rad)
     rows = whole_chunk_rows(slow.frames, chunk)
     structure = structure_arrays(motion.skeleton.parents, reference.offsets, reference.slides)
-    rotations = slow.rotations[rows].astype(np.float32)
-    roots = (slow.root_positions[rows] / reference.height_m).astype(np.float32)
-    slides = source_slides(slow, reference)[rows].astype(np.float32) if reference.slides.any() else None
+    rotations = slow.rotations[rows].astype(np.float64)
+    roots = slow.root_positions[rows] / reference.height_m
+    slides = source_slides(slow, reference)[rows] if reference.slides.any() else None
     joints, root, heading = motion_features(
-        rotations, roots, reference.rotations.astype(np.float32), structure, slides, reference.root_height
+        rotations, roots, reference.rotations, structure, slides, reference.root_height
     )
-    return Features(reference, structure, joints.astype(np.float32), root.astype(np.float32), heading, slow.frames)
+    return Features(reference, structure, joints, root, heading, slow.frames)
 
 
 def turned_reference(reference: Reference, turn_rad: float) -> Reference:
@@ -179,45 +199,57 @@ def encode_motion(model: Model, motion: Motion, report) -> Encoding:
     seen = read_features(motion, model.config.chunk)
     reference, structure, joints, frames = seen.reference, seen.structure, seen.joints, seen.frames
 
-    def move(array):
-        return model.engine.from_numpy(np.asarray(array)[None], model.device)
-
-    on_device = {name: move(array) for name, array in structure.items()}
-    tick = block_ticker(report, 0.1, 0.9, model.config, "Encoding", passes=refinement.PASSES + 1)
-    adapters = embed_skeleton(model.parameters, model.config, on_device)
-    if model.adaptation is not None:
-        adapters = adapted_adapters(model.adaptation, adapters, motion.skeleton)
-    inputs = move(joints), move(seen.root)
-    latents, decoded = refined_latents(model, on_device, adapters, inputs, tick)
+    passes = 1 + refinement.decodings(frames, model.config.chunk)
+    tick = block_ticker(report, 0.1, 0.9, model.config, "Encoding", passes)
+    # Which way the steps of the refinement lead hangs on the last digit: in single precision the order of bones, or
+    # the engine, would change the latents.
+    exact = model.in_double
+    inputs = (exact.engine.from_numpy(array[None], exact.device) for array in (joints, seen.root))
+    latents = refined_latents(exact, *with_skeleton(exact, motion.skeleton, structure), *inputs, frames, tick)
+    latents = tuple(model.engine.from_numpy(to_numpy(one).astype(np.float32), model.device) for one in latents)
+    on_device, adapters = with_skeleton(model, motion.skeleton, structure, np.float32)
     return Encoding(
         motion=motion,
         reference=reference,
         frames=frames,
         structure=on_device,
         adapters=adapters,
-        heading=np.unwrap(seen.heading[:frames].astype(np.float64)),
+        heading=np.unwrap(seen.heading[:frames]),
         latents=tuple(model.engine.to_numpy(latent) for latent in latents),
         source_matrices=sixd_to_matrix(joints[:frames, :, columns(JOINT_INPUTS, "rotation")]),
         source_slides=joints[:frames, :, columns(JOINT_INPUTS, "slide")],
-        decoded=pose_arrays(model, decoded, frames),
+        decoded=pose_arrays(model, decode_frames(model, on_device, adapters, latents, tick), frames),
     )
 
 
-def refined_latents(model: Model, structure, adapters, inputs, tick=None):
-    """The source's latents, a tuple over the levels, and what `decode_frames` makes of them; see `refinement`.
+def with_skeleton(model: Model, skeleton, structure, precision=np.float64):
+    """The skeleton's arrays on the model's device with a batch axis, and its adapters with what was learnt of it."""
+
+    def move(array):
+        array = array.astype(precision) if array.dtype.kind == "f" else array
+        return model.engine.from_numpy(array[None], model.device)
+
+    on_device = {name: move(array) for name, array in structure.items()}
+    adapters = embed_skeleton(model.parameters, model.config, on_device)
+    if model.adaptation is not None:
+        adapters = adapted_adapters(model.adaptation, adapters, skeleton)
+    return on_device, adapters
+
+
+def refined_latents(model: Model, structure, adapters, joints, root, frames: int, tick=None):
+    """The source's latents, a tuple over the levels; see `refinement`.
 
     Args:
-        inputs: joints and root, from `features.motion_features`, with a batch axis of 1.
+        structure, adapters: from `with_skeleton`.
+        joints, root: from `features.motion_features`, with a batch axis of 1. frames: of them before padding.
     """
-
-    def encode_means(joints, root):
-        posteriors = encode(model.parameters, model.config, adapters, joints, root, structure["mask"], tick=tick)
-        return tuple(mean for mean, _ in posteriors)
+    posteriors = encode(model.parameters, model.config, adapters, joints, root, structure["mask"], tick=tick)
 
     def decoded(latents):
         return decode_frames(model, structure, adapters, latents, tick)
 
-    return refinement.refine(encode_means, decoded, structure, *inputs)
+    latents = tuple(mean for mean, _ in posteriors)
+    return refinement.refine(latents, decoded, structure, joints, root, frames, model.config.chunk)
 
 
 def decode_frames(model: Model, structure, adapters, latents, tick=None):

@@ -49,14 +49,14 @@ class Augmentation:
     """How often and how much; probabilities and spreads."""
 
     mirror: float = 0.5
-    stretch: float = 0.3
-    stretch_range: tuple[float, float] = (0.8, 1.25)
+    stretch: float = 0.35
+    stretch_range: tuple[float, float] = (0.75, 1.5)
     limbs: float = 0.5
     limb_spread: float = 0.12
     merge: float = 0.25
     split: float = 0.15
     drop: float = 0.25
-    hands: float = 0.15
+    hands: float = 0.2
     random_reference: float = 0.1
     rest_reference: float = 0.05
     turn_spread_rad: float = 0.12

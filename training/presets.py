@@ -24,6 +24,7 @@ class Settings:
     matrix_rate: float = 0.01  # Muon, on the matrices of the trunk
     rate: float = 1e-3  # AdamW, on all else
     skeleton_rate: float = 5e-4  # AdamW, on the skeleton encoder and the adapters
+    gain: float = 1.0  # of all three
     warmup: int = 100  # steps
     clip_norm: float = 2.0
     skip_norm: float = 200.0  # an update with a larger gradient is skipped

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.checkpoint import unflatten
+from backend.checkpoint import load_checkpoint, unflatten
 from backend.errors import UserError
 from backend.model import decode, embed_skeleton, encode, initial_parameters
 
@@ -64,7 +64,7 @@ def rate_share(step: int, done: float, settings: Settings) -> float:
     fall = min(max(1.0 - done, 0.0) / settings.fall, 1.0)
     if settings.curve == "cosine":
         fall = 0.5 - 0.5 * math.cos(math.pi * fall)
-    return min((step + 1) / settings.warmup, 1.0) * fall
+    return settings.gain * min((step + 1) / settings.warmup, 1.0) * fall
 
 
 @torch.no_grad()
@@ -123,10 +123,32 @@ def loaded(batches: WindowBatches, settings: Settings, world: World):
     return iter(loader)
 
 
-def modules_for(settings: Settings, state, store: ClipStore):
-    """The weights and their running average, from a checkpoint or at the linear start, the same in every process."""
+def starting_weights(path: Path, settings: Settings) -> dict:
+    """The weights of a file that `export` wrote, as a module's state.
+
+    Raises:
+        UserError: it can't be read, or is of another configuration.
+    """
+    try:
+        checkpoint = load_checkpoint(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read ({error}). Give a file that export wrote.") from error
+    if checkpoint.config != settings.model:
+        raise UserError(f"{path} is of another model ({checkpoint.config}). Train with its preset.")
+    parameters = {name: part for name, part in checkpoint.parameters.items() if name != "prior"}
+    return as_module(parameters).state_dict()
+
+
+def modules_for(settings: Settings, state, store: ClipStore, start: Path | None = None):
+    """The weights and their running average, the same in every process.
+
+    They come from a checkpoint; for a new run from the weights in the file `start`, without one from the linear start.
+    """
     module, averaged = (as_module(initial_parameters(settings.model, settings.seed)) for _ in range(2))
-    if state is None:
+    if state is None and start is not None:
+        module.load_state_dict(starting_weights(start, settings))
+        averaged.load_state_dict(module.state_dict())
+    elif state is None:
         batches = iter(batches_of(store, settings, range(settings.parts)))
         linear_start(as_tree(module), settings.model, batches, settings.start_windows)
         averaged.load_state_dict(module.state_dict())
@@ -136,11 +158,11 @@ def modules_for(settings: Settings, state, store: ClipStore):
     return module, averaged
 
 
-def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0, check: bool = True):
+def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0, check: bool = True, start=None):
     """The loop: batch, loss, step, average, report, save. See `presets.Settings` for what can be set.
 
     Raises:
-        UserError: the data set is damaged, or what is in `out` doesn't fit the settings.
+        UserError: the data set is damaged, or what is in `out` or `start` doesn't fit the settings.
     """
     world = join()
     if settings.parts % world.size:
@@ -157,7 +179,7 @@ def train(data: Path, out: Path, settings: Settings, report_every: float = 240.0
         print(f"going on at step {step}, {seconds / 60:.1f} minutes")
     batches = batches_of(store, settings, range(world.rank, settings.parts, world.size), step)
     loader = loaded(batches, settings, world)
-    module, averaged = (one.to(world.device) for one in modules_for(settings, state, store))
+    module, averaged = (one.to(world.device) for one in modules_for(settings, state, store, start))
     losses = Losses(module, settings)
     if settings.compiled:
         losses.compile(dynamic=True)
@@ -258,6 +280,9 @@ def main(argv=None):
     length.add_argument("--steps", type=int, help="the same in steps; such a run can be repeated exactly")
     parser.add_argument("--parts", type=int, help="batches a step, shared by the processes (one a process)")
     parser.add_argument("--frames", type=int, help="frames of a part")
+    parser.add_argument("--start", type=Path, help="weights to begin a new run with, a file that export wrote")
+    parser.add_argument("--gain", type=float, help="of all learning rates; below 1 for weights that were trained")
+    parser.add_argument("--fall", type=float, help="the share of the run, at its end, over which the rate falls")
     parser.add_argument("--curve", choices=("linear", "cosine"), help="how the rate falls")
     parser.add_argument("--bf16", action="store_true", help="the model's products in bfloat16; pays on GPUs")
     parser.add_argument("--compile", action="store_true", help="torch.compile; needs a C++ compiler on CPUs")
@@ -270,7 +295,7 @@ def main(argv=None):
     parser.add_argument("--threads", type=int, help="CPU threads of each process")
     arguments = parser.parse_args(argv)
     settings = PRESETS[arguments.preset]
-    names = ("parts", "frames", "curve", "workers", "save_minutes", "save_steps")
+    names = ("parts", "frames", "gain", "fall", "curve", "workers", "save_minutes", "save_steps")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     given |= {"bf16": arguments.bf16, "compiled": arguments.compile, "sharded": arguments.shard}
     if arguments.minutes is not None:
@@ -281,4 +306,4 @@ def main(argv=None):
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     settings = replace(settings, **given)
-    train(arguments.data, arguments.out, settings, arguments.report_seconds, not arguments.trust)
+    train(arguments.data, arguments.out, settings, arguments.report_seconds, not arguments.trust, arguments.start)

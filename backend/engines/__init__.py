@@ -9,7 +9,7 @@ import importlib
 
 import numpy as np
 
-from . import numpy_engine
+from . import numpy_engine, traced_engine
 
 NAMES = ("numpy", "torch")
 _loaded = {"numpy": numpy_engine}
@@ -17,9 +17,25 @@ _loaded = {"numpy": numpy_engine}
 
 def engine_of(array):
     """The engine module that `array` belongs to (numpy for scalars and lists as well)."""
+    if isinstance(array, traced_engine.Traced):
+        return traced_engine
     if type(array).__module__.split(".")[0] == "torch":
         return load_engine("torch")
     return numpy_engine
+
+
+def value_and_gradients(function, arrays):
+    """What `function` gives of some arrays of one library, and its gradients.
+
+    Args:
+        function: of a tuple like `arrays` to (a number, a tuple of arrays to keep).
+
+    Returns:
+        (the number, the kept arrays, a tuple of gradients like `arrays`).
+    """
+    engine = engine_of(arrays[0])
+    follow = traced_engine if engine is numpy_engine else engine
+    return follow.value_and_gradients(function, arrays)
 
 
 def load_engine(name: str):

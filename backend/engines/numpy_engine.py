@@ -3,7 +3,7 @@
 import numpy as np
 
 name = "numpy"
-learns = False  # it has no gradients
+learns = False  # it has no gradients of weights
 stack = np.stack
 concat = np.concatenate
 where = np.where
@@ -87,6 +87,11 @@ def choose_device(name=None):
     if name not in (None, "cpu"):
         raise ValueError(f"The numpy engine runs on the CPU, not on '{name}'. Choose the torch engine for a GPU.")
     return "cpu", "CPU, numpy"
+
+
+def double_device(device):
+    """The device to compute on in double precision."""
+    return device
 
 
 def from_numpy(array, device):

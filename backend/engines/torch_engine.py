@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 name = "torch"
-learns = True  # it has gradients: `descend`
+learns = True  # it has gradients of weights: `descend`
 LONGEST_GRADIENT = 1.0  # longer ones are cut
 stack = torch.stack
 concat = torch.cat
@@ -82,6 +82,11 @@ def choose_device(name=None):
     return device, f"{'CPU' if device.type == 'cpu' else device.type.upper()}, torch {torch.__version__}"
 
 
+def double_device(device):
+    """The device to compute on in double precision: Apple's GPUs have none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def from_numpy(array, device):
     """A numpy array as a tensor on the device."""
     return torch.as_tensor(array, device=device)
@@ -91,6 +96,15 @@ def release_memory():
     """Gives cached GPU memory back to other programs."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def value_and_gradients(function, arrays):
+    """See `engines.value_and_gradients`."""
+    with torch.enable_grad():
+        inputs = tuple(array.detach().requires_grad_() for array in arrays)
+        value, kept = function(inputs)
+        gradients = torch.autograd.grad(value, inputs, allow_unused=True, materialize_grads=True)
+    return float(value.detach()), tuple(array.detach() for array in kept), gradients
 
 
 def descend(start, loss, rate, pull: float, average: float, device):

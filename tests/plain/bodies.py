@@ -88,6 +88,33 @@ def body(seconds=4.0, fps=30.0, seed=0, slides=False) -> Motion:
     return motion
 
 
+def disguised(motion: Motion):
+    """The same motion on a rig with its joints in another order, its bones rolled, in centimetres, turned, elsewhere.
+
+    Returns:
+        (motion, the row of each joint in it `[J]`, the turn as a quaternion, the scale).
+    """
+    order = np.array([0, 6, 3, 1, 11, 4, 7, 9, 2, 12, 5, 10, 8])
+    row_of = np.argsort(order)
+    turn, scale, shift = yaw_to_quaternion(np.array(2.1)), 0.01, np.array([3.0, -5.0, 0.0])
+    rolls = rotvec_to_quaternion(np.random.default_rng(3).uniform(-2, 2, (JOINTS, 3)))
+    rest = motion.skeleton.rest.copy()
+    rest[:, :3, :3] = quaternion_to_matrix(turn) @ rest[:, :3, :3] @ quaternion_to_matrix(rolls)
+    rest[:, :3, 3] = scale * quaternion_rotate(turn, rest[:, :3, 3])
+    rotations = quaternion_multiply(turn + 0 * motion.rotations, motion.rotations)
+    rotations = quaternion_multiply(rotations, rolls[None] + 0 * rotations)
+    parents = np.where(PARENTS[order] < 0, -1, row_of[PARENTS[order]])
+    positions = motion.positions
+    other = replace(
+        motion,
+        skeleton=Skeleton(parents, rest[order]),
+        root_positions=scale * quaternion_rotate(turn, motion.root_positions) + shift,
+        rotations=rotations[:, order],
+        positions=None if positions is None else scale * quaternion_rotate(turn, positions[:, order]) + shift,
+    )
+    return other, row_of, turn, scale
+
+
 def tiny_parameters(config: ModelConfig, seed: int = 0) -> dict:
     """Random weights in which nothing is zero, so that no part of the model is without effect."""
     rng = np.random.default_rng(seed + 1)

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from backend.change import apply_change  # noqa: E402
 from backend.checkpoint import flatten, load_checkpoint  # noqa: E402
 from backend.encoding import encode_motion, load_model  # noqa: E402
+from backend.errors import UserError  # noqa: E402
 from backend.features import place_offsets  # noqa: E402
 from backend.model import initial_parameters  # noqa: E402
 from backend.motion import joint_positions  # noqa: E402
@@ -35,7 +36,7 @@ from training.prepare import prepare  # noqa: E402
 from training.presets import PRESETS, TINY  # noqa: E402
 from training.sources import SourceError, bvh_motion  # noqa: E402
 from training.store import ClipStore, clip_motion  # noqa: E402
-from training.train import optimizers_for, rate_share, train  # noqa: E402
+from training.train import modules_for, optimizers_for, rate_share, train  # noqa: E402
 
 SHORT = replace(TINY, minutes=0.08, frames=256)
 
@@ -359,6 +360,20 @@ def test_a_run_goes_on_where_it_stopped(run, data):
 
 
 # What ships, and its figures
+
+
+def test_a_new_run_begins_with_the_weights_of_a_file(weights, data, tmp_path):
+    """What was exported is where it starts, to the file's precision; foreign files and other models are named."""
+    started, _ = modules_for(TINY, None, ClipStore(data), weights)
+    kept = flatten(load_checkpoint(weights).parameters)
+    for name, parameter in started.named_parameters():
+        np.testing.assert_array_equal(parameter.detach().numpy(), kept[name])
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match="torn.safetensors can't be read"):
+        modules_for(TINY, None, ClipStore(data), torn)
+    with pytest.raises(UserError, match="is of another model"):
+        modules_for(PRESETS["base"], None, ClipStore(data), weights)
 
 
 def test_an_exported_run_makes_variations(weights, store):
