@@ -14,6 +14,7 @@ CHARACTER_PX = 7.2  # mean width of a character at interface scale 1
 MARGIN_PX = 48  # of a panel, with the icon before a sentence
 MAX_ARMATURES = 6  # that a panel names where more are selected
 MAX_LINES = 12  # of a sentence in a panel
+SHORT_STATE = 16  # characters that there is room for beside a name
 RESULT_LINES = 6  # of a result, so that the list below stays in sight; the log has all of it
 
 
@@ -227,7 +228,10 @@ class MOTION_VARIATIONS_PT_backend(_Panel, bpy.types.Panel):
         split.prop(preferences(), "engine", text="")
         column = layout.column(align=True)
         state = connection.state_words()
-        fact(column, "State", state)
+        if len(state) > SHORT_STATE:  # a sentence would be cut off beside its name
+            draw_sentence(column, state, context.region.width)
+        else:
+            fact(column, "State", state)
         status = connection.last_status()
         if status:
             fact(column, "Device", status.get("device") or "-")

@@ -126,7 +126,10 @@ class Animator:
         if self.manual is None:
             return
         x, _, width, _ = self.blender.sidebar()
-        (_, top), (_, bottom) = self.find(first), self.find(last)
+        bottom = self.find(last)[1]
+        place = self.blender.find_text(first, self.blender.sidebar())  # without scrolling away from the other
+        assert place, f"{first} and {last} aren't in sight together"
+        top = place[1]
         self.picture(name, (x, top - 16, width - TABS_PX, bottom - top + 16 + below))
 
     def rest(self) -> None:
@@ -259,7 +262,7 @@ class Animator:
         self.blender.key("Escape", "Escape")
         self.close_windows()
         self.blender.eval("session.stop()")
-        self.wait(lambda found: found["job"] is None)
+        self.blender.wait("session.job is None", timeout=60)
         self.settle()
 
     def close_windows(self) -> None:
@@ -272,7 +275,15 @@ class Animator:
 
     def pick(self, words: str, condition: str, within=None) -> None:
         """Picks an entry of the menu that is open, until an expression is true in Blender."""
-        self.blender.click_text(words, within=within, until=condition)
+        for _ in range(3):
+            self.press(words, self.blender.wait_text(words, within, timeout=60))
+            self.answer()
+            end = time.monotonic() + EFFECT_S
+            while time.monotonic() < end:
+                if self.blender.eval(condition):
+                    return
+                time.sleep(0.05)
+        raise SystemExit(f"A click on {words} didn't bring {condition}.")
 
     # what is worked on
 

@@ -63,7 +63,7 @@ def choose_from(animator: Animator, row: str, words: str, condition: str) -> Non
         place = animator.blender.find_text(words, animator.blender.region("VIEW_3D"))
         if place:
             animator.press("", place)
-            animator.blender.wait(condition)
+            animator.blender.wait(condition, timeout=60)
             animator.settle()
             return
         animator.blender.key("Escape")
@@ -147,7 +147,7 @@ def edits(animator: Animator) -> None:
     animator.blender.eval(EDIT)
     animator.settle()
     animator.shot("edited")
-    animator.panel_picture("edited", "Variations", "Keep Edits", below=24)
+    animator.panel_picture("edited", "Variations", "Keep Edits", below=16)
     animator.call("scale", beside="Keep Edits", holds="overwrite=True")
     animator.blender.eval(EDIT)
     animator.settle()
@@ -168,7 +168,8 @@ def looks(animator: Animator) -> None:
     animator.blender.eval("bpy.context.scene.frame_set(30)")
     animator.look()
     animator.picture("ghosts", (view[0], view[1] + 60, view[2] - 380, view[3] - 160))
-    animator.panel_picture("heat", "Heat line", "Ghosts")
+    animator.blender.eval("session.say('')")  # it says "heat line" as well
+    animator.panel_picture("heat", "Heat line", "Ghosts", below=-16)
     animator.call("reject", lambda now: any(now["stars"]), below="Variations", holds="keep_starred=True")
     print("  star, ghosts, heat line, Reject those without a star")
 
@@ -186,10 +187,12 @@ def backend(animator: Animator) -> None:
     """The panel of the process: Log and Restart."""
     animator.toggle_panel("Backend", "Restart")
     animator.settle()
-    animator.panel_picture("backend", "Backend", "Restart", below=24)
     animator.call("restart_backend", lambda now: now["job"] is None, beside="Restart")
+    animator.settle()
+    animator.panel_picture("backend", "Backend", "Restart", below=16)
     animator.press("Log")
-    animator.blender.wait("called.get('show_log', 0) and len(bpy.context.window_manager.windows) == 2")
+    log = "called.get('show_log', 0) and len(bpy.context.window_manager.windows) == 2"
+    animator.blender.wait(log, timeout=60)
     animator.close_windows()
     animator.close_panel("Backend")
     print("  Log and Restart")

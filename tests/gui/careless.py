@@ -12,7 +12,7 @@ ADD = {
     "EMPTY": "bpy.ops.object.empty_add()",
 }
 ACTIVATE = """
-for thing in bpy.context.selected_objects: thing.select_set(False)
+for thing in bpy.context.view_layer.objects.selected[:]: thing.select_set(False)
 bpy.context.view_layer.objects.active = bpy.data.objects[NAME]
 bpy.data.objects[NAME].select_set(True)
 """

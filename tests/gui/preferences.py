@@ -6,15 +6,15 @@ import sys
 from animator import PACKAGE, Animator
 
 OWN = f"bpy.context.preferences.addons[{PACKAGE!r}].preferences"
+NAMES_PX = 50  # by which the middles of two fields' names differ at most
 LEARN_S = 40  # on a busy computer little is learnt in less
 WHEEL = (0, -40, 5, 5, 5, 5, 5, 5, 5, 5)  # turns over the preferences: from the top down
 CREATURE = """
-bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)
 addon_utils.enable("io_scene_gltf2", default_set=True)
-bpy.ops.import_scene.gltf(filepath=FILE)
+with view3d(): bpy.ops.import_scene.gltf(filepath=FILE)
 armature = [thing for thing in bpy.data.objects if thing.type == "ARMATURE"][0]
 armature.name = NAME
-for thing in bpy.context.selected_objects: thing.select_set(False)
+for thing in bpy.context.view_layer.objects.selected[:]: thing.select_set(False)
 bpy.context.view_layer.objects.active = armature
 armature.select_set(True)
 walks = [action for action in bpy.data.actions if action.name.startswith("Walk")]
@@ -56,6 +56,16 @@ def find(animator: Animator, words: str) -> tuple[float, float]:
     raise SystemExit(f"The preferences don't show {words}.")
 
 
+def part_picture(animator: Animator, name: str, first: str, last: str) -> None:
+    """A picture from one line of the preferences to another, or to the lower border."""
+    if animator.manual is None:
+        return
+    top = find(animator, first)[1] - 20
+    x, y, width, height = shown(animator)
+    bottom = animator.blender.find_text(last, shown(animator))[1] - 16 if last else y + height
+    animator.picture(name, (x, top, width, bottom - top), rest=False)
+
+
 def choose(animator: Animator, words: str, condition, limit_s: float = 20.0) -> None:
     """Clicks words of the preferences, until a condition on `facts` is true."""
     place = find(animator, words)
@@ -79,8 +89,7 @@ def shortcuts(animator: Animator) -> None:
     open_preferences(animator)
     choose(animator, "Shortcuts and Pie", lambda now: animator.blender.eval(f"{OWN}.use_shortcuts"))
     animator.settle()
-    find(animator, "Engine")
-    animator.picture("preferences", shown(animator), rest=False)
+    part_picture(animator, "preferences", "Engine", "")
     animator.close_windows()
     before = animator.facts()["action"]
     animator.rest()
@@ -91,7 +100,7 @@ def shortcuts(animator: Animator) -> None:
     animator.blender.move(*middle)
     animator.blender.key("ctrl+alt+v")
     animator.settle()
-    animator.picture("pie", (middle[0] - 270, middle[1] - 170, 540, 340), rest=False)
+    animator.picture("pie", (middle[0] - 370, middle[1] - 190, 740, 380), rest=False)
     animator.blender.key("Escape")
     print("  preferences, a shortcut, the pie menu")
 
@@ -116,8 +125,7 @@ def torch(animator: Animator, python: str | None) -> None:
     click_check(animator)
     animator.wait(lambda now: now["job"] is None, 400)
     animator.settle()
-    find(animator, "Engine")
-    animator.picture("torch", shown(animator), rest=False)
+    part_picture(animator, "torch", "Engine", "Command for")
     choose(animator, "Copy Command", lambda now: now["called"].get("copy_command", 0) > 0)
     print("  Find Pythons,", "one of the list," if python else "none with torch,", "Check and Copy Command")
     animator.close_windows()
@@ -137,18 +145,20 @@ def click_check(animator: Animator) -> None:
 
 
 def python_line(animator: Animator) -> float:
-    """Where the field is: of the words "Python" the last above the line with the device."""
+    """Where the field is: of the names of fields, above each other, the one above the device."""
     x, y = find(animator, "Device")
-    above = [words[2] for words in animator.blender.words(shown(animator)) if words[0] == "Python" and words[2] < y]
-    return max(above)
+    words = animator.blender.words(shown(animator))
+    return max(word[2] for word in words if word[0] == "Python" and word[2] < y and abs(word[1] - x) < NAMES_PX)
 
 
 def learn(animator: Animator, creature, python: str | None) -> None:
     """A creature that the model doesn't know well: Adapt, and Forget with its question."""
+    animator.blender.eval("bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)")
     animator.blender.eval(CREATURE.replace("FILE", repr(str(creature))))
     animator.show_tab()
     animator.blender.eval(f"bpy.context.scene.motion_variations.adapt_seconds = {LEARN_S}")
-    animator.call("encode", lambda now: now["job"] is None and "Encoded" in now["message"], below="Motion")
+    animator.press("Encode")
+    animator.wait(lambda now: now["job"] is None and "Encoded" in now["message"])
     animator.settle()
     animator.panel_picture("character", "This Character", "Adapt to", below=24)
     animator.choose("Adapt to This", lambda now: now["called"].get("adapt", 0) > 0)
