@@ -132,7 +132,10 @@ class Steps:
             turn, place = self._blended(link, turn, place, head)
         joint = int(controls.joints[bone])
         handed = self._carried(place_from, head)[0]
-        if bone in self.fixed.turns:
+        if controls.begins[bone]:
+            if self.first:
+                self.turns[bone] = self._turn(bone, self._wanted_above(bone), self.joint_turns[:, joint])
+        elif bone in self.fixed.turns:
             turn = self._turned(bone, turn, self.fixed.turns[bone])
         elif controls.turn[bone]:
             self.turns[bone] = self._turn(bone, turn, self.joint_turns[:, joint])
@@ -169,6 +172,13 @@ class Steps:
         step = np.where(step[0] < 0, -step, step)
         vector = rotate(conjugate(self.poses.turns[:, bone]), step[1:])
         return np.concatenate((step[:1], vector))
+
+    def _wanted_above(self, bone):
+        """The turn that a bone of an IK limb is handed down where the limb bends as it shall."""
+        parent = int(self.rig.parents[bone])
+        if parent >= 0 and self.controls.inner[parent] and self.controls.joints[parent] >= 0:
+            return self.joint_turns[:, self.controls.joints[parent]]
+        return self.steps[parent][0] if parent in self.steps else self.still
 
     def _turned(self, bone, handed, own):
         """The world turn of a bone that is handed one down and gets a turn in its own axes."""

@@ -39,6 +39,8 @@ class Controls:
         joints: `[N]` int, the joint whose change a bone takes or moves with, -1 for none.
         turn: `[N]` bool, the bone's rotation keys take it. shift: `[N]` bool, its location keys do.
         keyed: `[N]` bool, rotation or location keys. inner: `[N]` bool, an IK decides how the bone is turned.
+        begins: `[N]` bool, of these the ones in limbs without a pole, or of more than two bones, that have rotation
+            keys throughout: of the ways to bend that reach the target, the IK takes one near to their own turn.
         aims: `[N]` bool, the joint only looks towards the bone, so that its turn tells whether that is right.
         poles: the poles with location keys.
         limbs: a joint at the end of an IK -> the joints that the IK turns for it.
@@ -53,6 +55,7 @@ class Controls:
     shift: np.ndarray
     keyed: np.ndarray
     inner: np.ndarray
+    begins: np.ndarray
     aims: np.ndarray
     poles: tuple[Pole, ...]
     limbs: dict[int, tuple[int, ...]]
@@ -103,9 +106,9 @@ def find_controls(rig, choice, channels, rotations, heads) -> Controls:
     free[joints[turn]] = True
     free[0] = True
     limbs = _limbs(choice.parents, within, placed | turned)
-    return Controls(
-        joints, turn, shift, search.keyed, search.inner, search.aims, poles, limbs, free, search.held, turned, placed
-    )
+    begins = search.begins & (joints >= 0)
+    inner, aims, held = search.inner, search.aims, search.held
+    return Controls(joints, turn, shift, search.keyed, inner, begins, aims, poles, limbs, free, held, turned, placed)
 
 
 def _limbs(parents, within, turned) -> dict[int, tuple[int, ...]]:
@@ -137,15 +140,20 @@ class _Search:
         self.turned_along = turning_along(rig)
         self.only_places = np.zeros(len(rig.names), dtype=bool)  # targets whose own turn nothing follows
         self.aims = np.zeros(len(rig.names), dtype=bool)
-        self.inner = np.zeros(len(rig.names), dtype=bool)
+        self.inner, self.begins = (np.zeros(len(rig.names), dtype=bool) for _ in range(2))
+        chains = []
         tops = np.zeros(len(rig.names), dtype=bool)
         for link in rig.links:
             if link.kind == "IK" and link.influence > 0:
                 self.inner[list(link.chain)] = True
                 tops[link.chain[-1]] = True
+                chains.append(link.chain)
         kinds = [rotation_channel(mode) for mode in rig.modes]
         has_turns, has_shifts = channels.bones_with(kinds), channels.bones_with(["location"] * len(rig.names))
         self.keyed = has_turns | has_shifts
+        led = {link.chain for link in rig.links if link.kind == "POLE" and len(link.chain) <= 2}
+        for chain in set(chains) - led:
+            self.begins[list(chain)] = (has_turns & ~rig.held_turn)[list(chain)].all()
         self.can_turn = has_turns & ~rig.held_turn & ~self.inner
         self.can_shift = has_shifts & ~rig.connected & ~rig.held_place & (~self.inner | tops)
         self.has_shifts = has_shifts

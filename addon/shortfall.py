@@ -87,12 +87,31 @@ def _causes(reading, change, misturned, misplaced):
             "longer limb."
         ),
     )
+    yield (
+        inner & _is_unled(reading) & (misturned | misplaced),
+        (
+            "{count} joints bend as an IK without a pole chooses: {names}. A pole, or rotation keys on all bones of "
+            "the limb, would lead it."
+        ),
+    )
     yield inner & (misturned | misplaced), ("{count} joints inside IK limbs bend and twist as the IK has it: {names}.")
     yield (
         controls.turned & misturned,
         ("{count} joints don't turn all the way with their controls, for constraints hold them back: {names}."),
     )
     yield controls.placed & misplaced, "{count} joints don't get all the way to their places: {names}."
+
+
+def _is_unled(reading) -> np.ndarray:
+    """`[J]` bool: joints that an IK turns which neither a pole nor keys on its limb tell how."""
+    controls, links = reading.controls, reading.rig.links
+    poled = {link.chain for link in links if link.kind == "POLE"}
+    found = np.zeros(len(reading.choice.bones), dtype=bool)
+    for link in links:
+        if link.kind == "IK" and link.chain not in poled and not controls.begins[list(link.chain)].all():
+            joints = controls.joints[list(link.chain)]
+            found[joints[joints >= 0]] = True
+    return found
 
 
 def _at_limb_ends(reading) -> np.ndarray:
