@@ -15,6 +15,7 @@ MARGIN_PX = 48  # of a panel, with the icon before a sentence
 MAX_ARMATURES = 6  # that a panel names where more are selected
 MAX_LINES = 12  # of a sentence in a panel
 SHORT_STATE = 16  # characters that there is room for beside a name
+PROGRESS_LINES = 3  # of what a job does now
 RESULT_LINES = 6  # of a result, so that the list below stays in sight; the log has all of it
 
 
@@ -57,8 +58,9 @@ def draw_outcome(layout, context, place: str) -> None:
     progress = session.job.progress
     column = layout.column(align=True)
     column.progress(factor=progress.fraction, text=f"{translated(session.job.title)}: {100 * progress.fraction:.0f} %")
-    column.label(text=translated(progress.text), translate=False)
-    layout.operator("motion_variations.cancel", icon="X")
+    column.operator("motion_variations.cancel", icon="X")  # above the words, whose lines change: it stays in its place
+    for line in wrap(translated(progress.text), context.region.width, PROGRESS_LINES):
+        column.label(text=line, translate=False)
 
 
 def fact(layout, name: str, value: str) -> None:

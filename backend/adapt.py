@@ -117,7 +117,7 @@ def adapt(model: Model, motions: list[Motion], report, effort: Effort | None = N
     helped = kept is not None and best.score <= before.score * (1 - NEEDED_GAIN)
     if not helped and learner.steps < min(FEW_STEPS, effort.most_steps):
         raise UserError(
-            f"Only {learner.steps} steps of learning were done in {effort.seconds:.0f} s, too few to help: this "
+            f"Learning came to step {learner.steps} in {effort.seconds:.0f} s, which is too little to help: this "
             "computer is slow or busy. Nothing was kept. Allow more seconds, or wait until it has less to do."
         )
     if not helped:

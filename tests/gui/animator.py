@@ -56,6 +56,7 @@ class Animator:
     def __init__(self, blender, shots: Path, manual: Path | None = None):
         self.blender, self.shots, self.manual = blender, shots, manual
         self.pictures = 0
+        self.excused = {}  # operators that can't be clicked here, and why
 
     # what is to be seen
 

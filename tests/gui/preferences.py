@@ -7,6 +7,7 @@ from animator import PACKAGE, Animator
 
 OWN = f"bpy.context.preferences.addons[{PACKAGE!r}].preferences"
 NAMES_PX = 50  # by which the middles of two fields' names differ at most
+WORST = "lay_to_idle"  # the action of the horse that the model knows worst
 LEARN_S = 40  # on a busy computer little is learnt in less
 WHEEL = (0, -40, 5, 5, 5, 5, 5, 5, 5, 5)  # turns over the preferences: from the top down
 CREATURE = """
@@ -17,11 +18,11 @@ armature.name = NAME
 for thing in bpy.context.view_layer.objects.selected[:]: thing.select_set(False)
 bpy.context.view_layer.objects.active = armature
 armature.select_set(True)
-walks = [action for action in bpy.data.actions if action.name.startswith("Walk")]
-armature.animation_data.action = walks[0]
-if hasattr(walks[0], "slots"): armature.animation_data.action_slot = walks[0].slots[0]
+clips = sorted(bpy.data.actions, key=lambda action: WORST not in action.name)
+armature.animation_data.action = clips[0]
+if hasattr(clips[0], "slots"): armature.animation_data.action_slot = clips[0].slots[0]
 for track in armature.animation_data.nla_tracks: track.mute = True
-first, last = walks[0].frame_range
+first, last = clips[0].frame_range
 bpy.context.scene.frame_start, bpy.context.scene.frame_end = int(first), int(last)
 """
 
@@ -154,7 +155,7 @@ def python_line(animator: Animator) -> float:
 def learn(animator: Animator, creature, python: str | None) -> None:
     """A creature that the model doesn't know well: Adapt, and Forget with its question."""
     animator.blender.eval("bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True)")
-    animator.blender.eval(CREATURE.replace("FILE", repr(str(creature))))
+    animator.blender.eval(CREATURE.replace("FILE", repr(str(creature))).replace("WORST", repr(WORST)))
     animator.show_tab()
     animator.blender.eval(f"bpy.context.scene.motion_variations.adapt_seconds = {LEARN_S}")
     animator.press("Encode")
@@ -169,7 +170,11 @@ def learn(animator: Animator, creature, python: str | None) -> None:
     animator.settle()
     animator.shot("learnt")
     print(f"  Adapt: {animator.facts()['message']}")
-    assert "Learnt from" in animator.facts()["message"], "nothing was learnt; give it more time"
+    if "slow or busy" in animator.facts()["message"]:  # then there is nothing to forget
+        animator.excused["forget"] = "nothing was learnt, for this computer is slow or busy"
+        animator.blender.eval(f"{OWN}.engine = 'NUMPY'")
+        return
+    assert "Learnt from" in animator.facts()["message"], "nothing was learnt"
     animator.panel_picture("learnt", "This Character", "Adapt to", below=24)
     animator.call("forget", beside="Adapt to This")
     animator.blender.key("Return")
