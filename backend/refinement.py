@@ -2,7 +2,8 @@
 
 The encoder's codes are where the steps begin, as in semi-amortised variational inference (Kim et al., 2018). The steps
 are those of L-BFGS (Nocedal, 1980; the two-loop recursion) with a memory of its own for each window's latent, for
-windows far from each other have little to do with one another; there is no line search, the best codes are kept.
+windows far from each other have little to do with one another; there is no line search, the best codes are kept. The
+clip's latent stays: when it moves, every window's memory is wrong, and errors end up larger.
 """
 
 from .engines import engine_of, value_and_gradients
@@ -14,7 +15,7 @@ TURN_WEIGHT = 0.04  # of the square of a rotation's six numbers beside that of a
 ROOT_WEIGHT = 0.002  # of the square of a frame's root features
 MEMORY = 8  # last steps that L-BFGS remembers
 FIRST_STEP, LONGEST_STEP = 0.03, 0.5  # root mean square over a latent's numbers
-PIECE, MARGIN = 64, 4  # long clips are done so many chunks at a time, with so many to each side that stay as they are
+PIECE, MARGIN = 32, 4  # long clips are done so many chunks at a time, with so many to each side that stay as they are
 SMALL = 1e-20
 
 
@@ -39,36 +40,34 @@ def refine(latents, decode_frames, structure, joints, root, frames: int, chunk: 
         chunk: frames under one token of the last level.
     """
     xp = engine_of(root)
-    chunks = root.shape[1] // chunk
-    steps = steps_for(frames)
-    if chunks <= PIECE:
-        return descend(latents, decode_frames, structure, joints, root, frames, steps)
-    refined = [[] for _ in latents[:-1]]
+    *windows, clip = latents
+    chunks, steps = root.shape[1] // chunk, steps_for(frames)
+    rates = [latent.shape[1] // chunks for latent in windows]  # windows of each level under a token of the last one
+
+    def decode_windows(candidate):
+        return decode_frames((*candidate, clip))
+
+    refined = [[] for _ in windows]
     for start in range(0, chunks, PIECE):
         stop = min(start + PIECE, chunks)
         low, high = max(start - MARGIN, 0), min(stop + MARGIN, chunks)
         rows = slice(low * chunk, high * chunk)
-        rates = [latent.shape[1] // chunks for latent in latents[:-1]]
-        piece = tuple(latent[:, low * rate : high * rate] for latent, rate in zip(latents, rates, strict=False))
-
-        def decode_piece(windows):
-            return decode_frames((*windows, latents[-1]))
-
-        seen = min(frames - rows.start, rows.stop - rows.start)
-        piece = descend(piece, decode_piece, structure, joints[:, rows], root[:, rows], seen, steps)
+        piece = tuple(latent[:, low * rate : high * rate] for latent, rate in zip(windows, rates, strict=True))
+        seen = min(frames, rows.stop) - rows.start
+        piece = descend(piece, decode_windows, structure, joints[:, rows], root[:, rows], seen, steps)
         for done, latent, rate in zip(refined, piece, rates, strict=True):
             done.append(latent[:, (start - low) * rate : (stop - low) * rate])
-    return *(xp.concat(done, 1) for done in refined), latents[-1]
+    return *(xp.concat(done, 1) for done in refined), clip
 
 
-def descend(latents, decode_frames, structure, joints, root, frames: int, steps: int):
-    """See `refine`; of a clip that is done in one piece."""
+def descend(latents, decode_windows, structure, joints, root, frames: int, steps: int):
+    """The best latents `[1, N, Z]` of the levels with windows, see `refine`, after so many steps."""
     wanted = {name: joints[..., columns(JOINT_INPUTS, name)] for name in ("position", "rotation", "slide")}
     each = 1.0 / (frames * joints.shape[2])
     slides_too = bool(structure["slides"].any())
 
     def error(candidate):
-        matrices, slides, decoded_root = decode_frames(candidate)
+        matrices, slides, decoded_root = decode_windows(candidate)
         total = squares(pose_positions(matrices, slides, structure) - wanted["position"], frames) * each
         total = total + squares(matrix_to_sixd(matrices) - wanted["rotation"], frames) * (each * TURN_WEIGHT)
         if slides_too:

@@ -61,9 +61,9 @@ def test_long_clips_are_refined_in_pieces(motion, monkeypatch):
         monkeypatch.setattr(refinement, "PIECE", piece)
         return reconstruction_figures(encode_motion(shipped, motion, lambda fraction, text: None))["joint_mm"]
 
-    whole, pieces = joint_mm(64), joint_mm(2)
+    whole, pieces = joint_mm(32), joint_mm(2)
     monkeypatch.setattr(refinement, "steps_for", lambda frames: 0)
-    assert pieces < 1.3 * whole and pieces < 0.85 * joint_mm(64)
+    assert pieces < 1.3 * whole and pieces < 0.85 * joint_mm(32)
 
 
 def test_a_rig_in_disguise_is_encoded_alike(motion):
