@@ -39,8 +39,8 @@ class Controls:
         joints: `[N]` int, the joint whose change a bone takes or moves with, -1 for none.
         turn: `[N]` bool, the bone's rotation keys take it. shift: `[N]` bool, its location keys do.
         keyed: `[N]` bool, rotation or location keys. inner: `[N]` bool, an IK decides how the bone is turned.
-        begins: `[N]` bool, of these the ones in limbs without a pole, or of more than two bones, that have rotation
-            keys throughout: of the ways to bend that reach the target, the IK takes one near to their own turn.
+        begins: `[N]` bool, of these the ones in limbs of one IK without a pole, or of more than two bones, that have
+            rotation keys throughout: of the ways to bend that reach the target it takes one near to their own turn.
         aims: `[N]` bool, the joint only looks towards the bone, so that its turn tells whether that is right.
         poles: the poles with location keys.
         limbs: a joint at the end of an IK -> the joints that the IK turns for it.
@@ -152,7 +152,10 @@ class _Search:
         has_turns, has_shifts = channels.bones_with(kinds), channels.bones_with(["location"] * len(rig.names))
         self.keyed = has_turns | has_shifts
         led = {link.chain for link in rig.links if link.kind == "POLE" and len(link.chain) <= 2}
+        shared = np.bincount([bone for chain in chains for bone in chain], minlength=len(rig.names)) > 1
         for chain in set(chains) - led:
+            if len(chain) == 1 or shared[list(chain)].any():  # what aims, or what several of them turn
+                continue
             self.begins[list(chain)] = (has_turns & ~rig.held_turn)[list(chain)].all()
         self.can_turn = has_turns & ~rig.held_turn & ~self.inner
         self.can_shift = has_shifts & ~rig.connected & ~rig.held_place & (~self.inner | tops)

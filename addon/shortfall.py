@@ -106,9 +106,11 @@ def _is_unled(reading) -> np.ndarray:
     """`[J]` bool: joints that an IK turns which neither a pole nor keys on its limb tell how."""
     controls, links = reading.controls, reading.rig.links
     poled = {link.chain for link in links if link.kind == "POLE"}
+    turned = [bone for link in links if link.kind == "IK" for bone in link.chain]
     found = np.zeros(len(reading.choice.bones), dtype=bool)
     for link in links:
-        if link.kind == "IK" and link.chain not in poled and not controls.begins[list(link.chain)].all():
+        alone = len(link.chain) > 1 and all(turned.count(bone) == 1 for bone in link.chain)
+        if link.kind == "IK" and alone and link.chain not in poled and not controls.begins[list(link.chain)].all():
             joints = controls.joints[list(link.chain)]
             found[joints[joints >= 0]] = True
     return found
