@@ -19,6 +19,7 @@ QUIET_S = 0.25  # without a drawing: the picture is as it stays
 SETTLE_LIMIT_S = 20.0
 EFFECT_S = 4.0  # that a click may take to show its effect after it was handled
 DRAG_PX = 4  # that the pointer goes at once; a hand makes many small moves
+MARGIN_PX = 20  # of the sidebar, at its lower border
 TABS_PX = 36  # at the right of the sidebar
 COLOURS = 96  # of a picture's palette
 REPEAT = """
@@ -128,6 +129,10 @@ class Animator:
             return
         x, _, width, _ = self.blender.sidebar()
         bottom = self.find(last)[1]
+        _, start, _, height = self.blender.sidebar()
+        if bottom + below > start + height - MARGIN_PX:  # the lower border would cut it
+            self.scroll(6)
+            bottom = self.blender.wait_text(last, self.blender.sidebar, timeout=5)[1]
         place = self.blender.find_text(first, self.blender.sidebar())  # without scrolling away from the other
         assert place, f"{first} and {last} aren't in sight together"
         top = place[1]
