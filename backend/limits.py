@@ -17,6 +17,8 @@ RANGE_SHARE = 0.55  # and this share of the range, so that what is nearly still 
 # A joint that turns by HINGE_RANGE_RAD and about another axis by less than HINGE_SHARE of that is a hinge there: about
 # that axis it gets as little as HINGE_LEAST of the margin, or elbows and knees would bend sideways.
 HINGE_RANGE_RAD, HINGE_SHARE, HINGE_LEAST = np.radians(20.0), 0.15, 0.1
+# An axis about which a joint hardly turns at all is locked by the rig, or was never keyed: it gets nearly nothing.
+LOCKED_RANGE_RAD, LOCKED_LEAST = np.radians(0.5), 0.02
 STILL_RAD = np.radians(0.1)  # turns so small don't say which way a joint's axes lie
 
 
@@ -70,7 +72,8 @@ def margins(ranges) -> np.ndarray:
     largest = ranges.max(axis=-1, keepdims=True)
     moves = np.clip(largest / HINGE_RANGE_RAD, 0, 1)
     free = np.clip(ranges / np.maximum(HINGE_SHARE * largest, 1e-9), HINGE_LEAST, 1)
-    return MARGIN_RAD * (1 - moves + moves * free) + RANGE_SHARE * ranges
+    locked = np.clip(ranges / LOCKED_RANGE_RAD, LOCKED_LEAST, 1)
+    return MARGIN_RAD * np.minimum(1 - moves + moves * free, locked) + RANGE_SHARE * ranges
 
 
 def _principal_axes(turns) -> np.ndarray:

@@ -12,6 +12,7 @@ from .rotations import matrix_to_sixd
 
 FEWEST, MOST, FRAMES = 6, 24, 4500  # steps, and the frames decoded in all where that leaves as many steps
 TURN_WEIGHT = 0.04  # of the square of a rotation's six numbers beside that of a place in heights
+VELOCITY_WEIGHT = 1.0  # of the square of a place's step to the next frame
 ROOT_WEIGHT = 0.002  # of the square of a frame's root features
 MEMORY = 8  # last steps that L-BFGS remembers
 FIRST_STEP, LONGEST_STEP = 0.03, 0.5  # root mean square over a latent's numbers
@@ -68,7 +69,9 @@ def descend(latents, decode_windows, structure, joints, root, frames: int, steps
 
     def error(candidate):
         matrices, slides, decoded_root = decode_windows(candidate)
-        total = squares(pose_positions(matrices, slides, structure) - wanted["position"], frames) * each
+        miss = pose_positions(matrices, slides, structure) - wanted["position"]
+        total = squares(miss, frames) * each
+        total = total + squares(miss[:, 1:] - miss[:, :-1], frames - 1) * (each * VELOCITY_WEIGHT)
         total = total + squares(matrix_to_sixd(matrices) - wanted["rotation"], frames) * (each * TURN_WEIGHT)
         if slides_too:
             total = total + squares(slides - wanted["slide"], frames) * each
