@@ -43,6 +43,7 @@ def stop_by_esc_and_button(animator: Animator, clip: Path) -> None:
 
 def undo_and_load_while_running(animator: Animator, clip: Path) -> None:
     """Ctrl+Z, another file, and switching the extension off in the middle of a job."""
+    animator.open_clip(clip, frames=LONG_FRAMES)
     animator.blender.eval(
         "bpy.context.scene.motion_variations.count = 3\nbpy.ops.ed.undo_push(message='count')\n"
         "bpy.context.object.location.x = 1\nbpy.ops.ed.undo_push(message='moved')"
