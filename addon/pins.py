@@ -137,7 +137,8 @@ class MOTION_VARIATIONS_OT_clear_pins(_PinOperator, bpy.types.Operator):
         count = unpin(armature, source)
         if not count:
             raise UserError(f"No frame of '{source.name}' is pinned.")
-        return f"{count} frames of '{source.name}' may change again."
+        one = f"1 frame of '{source.name}' may change again."
+        return one if count == 1 else f"{count} frames of '{source.name}' may change again."
 
 
 CLASSES = (MOTION_VARIATIONS_OT_pin_frame, MOTION_VARIATIONS_OT_unpin_frame, MOTION_VARIATIONS_OT_clear_pins)

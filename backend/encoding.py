@@ -199,8 +199,9 @@ def encode_motion(model: Model, motion: Motion, report) -> Encoding:
     seen = read_features(motion, model.config.chunk)
     reference, structure, joints, frames = seen.reference, seen.structure, seen.joints, seen.frames
 
-    passes = 1 + refinement.decodings(frames, model.config.chunk)
-    tick = block_ticker(report, 0.1, 0.9, model.config, "Encoding", passes)
+    decodings = refinement.decodings(frames, model.config.chunk) + 1
+    blocks = model.config.encoder_blocks + decodings * model.config.decoder_blocks
+    tick = block_ticker(report, 0.1, 0.9, blocks, "Encoding")
     # Which way the steps of the refinement lead hangs on the last digit: in single precision the order of bones, or
     # the engine, would change the latents.
     exact = model.in_double
@@ -345,14 +346,13 @@ def reconstruction_change(encoding: Encoding) -> Change:
     return change_with_slides(encoding, rotation, root, slides)
 
 
-def block_ticker(report, low: float, high: float, config: ModelConfig, text: str, passes: int = 1):
-    """A callback for every block of the model, which reports from `low` to `high` over `passes` both ways."""
-    total = passes * sum(level.encoder_depth + level.decoder_depth for level in config.levels)
+def block_ticker(report, low: float, high: float, blocks: int, text: str):
+    """A callback for each of so many blocks of the model, which reports from `low` to `high`."""
     done = [0]
 
     def tick():
         done[0] += 1
-        report(low + (high - low) * min(done[0] / total, 1.0), text)
+        report(low + (high - low) * min(done[0] / blocks, 1.0), text)
 
     return tick
 

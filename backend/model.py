@@ -71,6 +71,16 @@ class ModelConfig:
         """Frames under one token of the last level."""
         return int(np.prod([level.stride for level in self.levels[:-1]]))
 
+    @property
+    def encoder_blocks(self) -> int:
+        """Transformer blocks of all levels on the way up; `decoder_blocks`: on the way down."""
+        return sum(level.encoder_depth for level in self.levels)
+
+    @property
+    def decoder_blocks(self) -> int:
+        """See `encoder_blocks`."""
+        return sum(level.decoder_depth for level in self.levels)
+
 
 def block_shapes(width: int) -> dict:
     """Parameter shapes of one transformer block."""
