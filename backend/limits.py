@@ -13,7 +13,7 @@ from .rotations import (
 from .skeleton import parent_rows, tree_depths
 
 MARGIN_RAD = np.radians(3.0)  # past the source's own range
-RANGE_SHARE = 0.55  # and this share of the range, so that what is nearly still stays nearly still
+RANGE_SHARE = 0.7  # and this share of the range, so that what is nearly still stays nearly still
 # A joint that turns by HINGE_RANGE_RAD and about another axis by less than HINGE_SHARE of that is a hinge there: about
 # that axis it gets as little as HINGE_LEAST of the margin, or elbows and knees would bend sideways.
 HINGE_RANGE_RAD, HINGE_SHARE, HINGE_LEAST = np.radians(20.0), 0.15, 0.1

@@ -19,7 +19,7 @@ SPREADS = {"WHOLE": (2.0, 0.6, 0.0), "PHRASES": (0.0, 0.0, 0.9), "DETAIL": (0.0,
 START_TIMES = {"PHRASES": 0.2}
 # What the prior draws changes calm clips much less than wild ones. Half of that (the square root) is evened out,
 # towards this mean turn and within these factors.
-EVEN_RAD, EVEN_LEAST, EVEN_MOST = np.radians(26.0), 0.7, 2.4
+EVEN_RAD, EVEN_LEAST, EVEN_MOST = np.radians(32.0), 0.7, 2.4
 
 
 def is_drawn(model: Model, level: str) -> bool:
