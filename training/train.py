@@ -28,6 +28,7 @@ from .board import Board
 from .dataset import WindowBatches, batch_features, clip_batch
 from .linear_start import linear_start
 from .losses import probe_figures
+from .muon import Muon
 from .objective import Losses, as_module, as_tree, draw
 from .presets import PRESETS, Settings
 from .processes import World, engine_for, join, leave, load_optimizer, mean_over, of_first, sharded, whole, without_sync
@@ -50,7 +51,7 @@ def optimizers_for(module, settings: Settings) -> list[torch.optim.Optimizer]:
             matrices.append(parameter)
         else:
             others.append(parameter)
-    muon = torch.optim.Muon(matrices, lr=settings.matrix_rate, weight_decay=0.02, momentum=0.95)
+    muon = Muon(matrices, lr=settings.matrix_rate, weight_decay=0.02, momentum=0.95)
     groups = [{"params": others, "lr": settings.rate}, {"params": skeleton, "lr": settings.skeleton_rate}]
     adam = torch.optim.AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98))
     for optimizer in (muon, adam):

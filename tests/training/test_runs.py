@@ -74,7 +74,7 @@ def alone(data, tmp_path_factory):
     return out
 
 
-# Muon makes its updates orthogonal in bfloat16; from shares of a matrix that rounds otherwise.
+# Muon's iterations magnify how shares of a matrix round.
 @pytest.mark.parametrize("more, near", (((), 1e-4), (("--shard",), 1e-3)), ids=("DistributedDataParallel", "FSDP2"))
 def test_two_processes_learn_as_one_does(more, near, data, alone, tmp_path):
     """The same global batch, the same losses over all steps; weights that agree."""
