@@ -115,7 +115,7 @@ def main(argv=None):
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path, help="the data set of the run, for the latents' statistics")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--version", default="0.2.0")
+    parser.add_argument("--version", default="0.3.0")
     parser.add_argument("--card", type=Path, help="a text file that goes into the weights file")
     text = "a table: pattern, licence and source of clips whose terms the data set doesn't know, tabs between"
     parser.add_argument("--licences", type=Path, help=text)
