@@ -6,7 +6,6 @@ from . import connection, results, session
 from .character_operators import NEEDS_TORCH
 from .characters import HIGH_ERROR
 from .panels import CATEGORY, draw_outcome, draw_sentence
-from .translations import translated
 
 
 def report_of(context):
@@ -46,8 +45,8 @@ class MOTION_VARIATIONS_PT_character(bpy.types.Panel):
             draw_sentence(layout, report.learnt_problem, width, is_error=True)
         elif report.learnt_file:
             before, after = 100 * report.held_before, 100 * report.held_after
-            text = translated(f"Learnt: held-out error {before:.1f} -> {after:.1f} % of the height")
-            layout.label(text=text, icon="CHECKMARK", translate=False)
+            text = f"Learnt: held-out error {before:.1f} -> {after:.1f} % of the height."
+            draw_sentence(layout, text, width, icon="CHECKMARK")
         else:
             sentence = (
                 f"The model is off by {100 * report.joint_heights:.1f} % of this character's height. It can learn the "

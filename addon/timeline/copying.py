@@ -133,8 +133,11 @@ def _copy_curve(own: Curve, model: Curve) -> None:
     if not same:
         points.clear()
         points.add(len(model.times))
-    bezier = not same or bool((numbers(model.curve, "interpolation", np.int32) == BEZIER).any())
-    for name, size, kind in KEY_PROPERTIES if bezier else KEY_PROPERTIES[:2]:
+    kinds = numbers(model.curve, "interpolation", np.int32)
+    bezier = not same or bool((kinds == BEZIER).any())
+    points.foreach_set("co", model.keys)
+    points.foreach_set("interpolation", kinds)
+    for name, size, kind in KEY_PROPERTIES[2:] if bezier else ():
         points.foreach_set(name, numbers(model.curve, name, kind, size))
     own.curve.update()
     if bezier:  # placing handles again may move them by a last bit

@@ -57,6 +57,7 @@ class Animator:
     def __init__(self, blender, shots: Path, manual: Path | None = None):
         self.blender, self.shots, self.manual = blender, shots, manual
         self.pictures = 0
+        self.down_s = 0.0  # when the mouse button was last pressed
         self.excused = {}  # operators that can't be clicked here, and why
 
     # what is to be seen
@@ -136,6 +137,7 @@ class Animator:
         place = self.blender.find_text(first, self.blender.sidebar())  # without scrolling away from the other
         assert place, f"{first} and {last} aren't in sight together"
         top = place[1]
+        assert top < bottom, f"{first} is below {last}"
         self.picture(name, (x, top - 16, width - TABS_PX, bottom - top + 16 + below))
 
     def rest(self) -> None:
@@ -147,14 +149,16 @@ class Animator:
     # what a hand does
 
     def press(self, words: str, place=None) -> float:
-        """Presses a button; the moment when the mouse button went up."""
+        """Presses a button; the moment when the mouse button went up. When it went down is kept: lists take that."""
         x, y = place or self.find(words)
         self.blender.move(x, y)
         self.answer()  # the button is under the pointer
+        self.down_s = time.time()
         self.blender.xdo("mousedown", 1)
         self.answer()
+        up_s = time.time()
         self.blender.xdo("mouseup", 1)
-        return time.time()
+        return up_s
 
     def drag(self, place, by_px: int, condition) -> None:
         """Drags a slider to the right until a condition on `facts` is true: press, many small moves, release."""

@@ -99,9 +99,9 @@ def speed(animator: Animator, crowd: str) -> None:
     animator.blender.eval("took_ms.clear()")
     seen_s = []
     for words, name in (("var 02", "crowd var 02"), ("var 01", "crowd var 01"), ("var 02", "crowd var 02")):
-        pressed_s = animator.choose(words, lambda now, name=name: now["action"] == name)
+        animator.choose(words, lambda now, name=name: now["action"] == name)
         animator.blender.wait(f"drawn['action'] == {name!r}", timeout=60, every=0.02)
-        seen_s.append(animator.blender.eval("drawn['time']") - pressed_s)
+        seen_s.append(animator.blender.eval("drawn['time']") - animator.down_s)
         animator.settle()
     animator.drag(animator.find("Amount"), 40, lambda now: now["amount"] != 1.0)
     animator.call("accept", beside="Accept", holds="'ACTION'")

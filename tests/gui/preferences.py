@@ -165,7 +165,7 @@ def learn(animator: Animator, creature, python: str | None) -> None:
     animator.choose("Adapt to This", lambda now: now["called"].get("adapt", 0) > 0)
     animator.wait(lambda now: now["job"] and "Held-out" in now["job"], 400)
     animator.settle()
-    animator.panel_picture("learning", "This Character", "Cancel", below=24)
+    animator.panel_picture("learning", "This Character", "Cancel", below=14)
     animator.wait(lambda now: now["job"] is None, 600)
     animator.settle()
     animator.shot("learnt")
@@ -175,7 +175,7 @@ def learn(animator: Animator, creature, python: str | None) -> None:
         animator.blender.eval(f"{OWN}.engine = 'NUMPY'")
         return
     assert "Learnt from" in animator.facts()["message"], "nothing was learnt"
-    animator.panel_picture("learnt", "This Character", "Adapt to", below=24)
+    animator.panel_picture("learnt", "This Character", "Adapt to", below=14)
     animator.call("forget", beside="Adapt to This")
     animator.blender.key("Return")
     animator.wait(lambda now: "forgotten" in now["message"], 60)

@@ -29,7 +29,8 @@ def draw_again():
 """
 WALKER = f"""
 NAME = "Walker"
-called, took_ms, drawn = {{}}, {{}}, {{}}
+called = globals().get("called", {{}})  # also when the extension was off in between
+took_ms, drawn = {{}}, {{}}
 
 def curves_of(action):
     bag = action.layers[0].strips[0].channelbags[0] if hasattr(action, "layers") else action
