@@ -1,7 +1,7 @@
 """Motions as the model reads and writes them: world changes from a reference pose, seen in the root's heading frame.
 
 Rest poses are not to be trusted, so rotations are measured against a reference pose (the clip's mean pose), as world
-changes: bone axes, rolls and names drop out, and forward kinematics is one matrix product. Lengths are in skeleton
+changes: bone axes, rolls and names drop out, and forward kinematics is two matrix products. Lengths are in skeleton
 heights. The heading frame turns with the body about Z and stays level.
 
 Everything but `reference_pose` and `facing_yaw` works on numpy and torch, over any leading axes.
@@ -25,7 +25,6 @@ from .rotations import (
 from .skeleton import (
     MOVING_HEIGHTS,
     ancestor_matrix,
-    forward_kinematics,
     joint_relations,
     parent_rows,
     rest_offsets,
@@ -171,9 +170,16 @@ def motion_features(rotations, root_positions, reference_rotations, structure, s
 
 
 def parent_changes(matrices, structure):
-    """The change of each joint's parent, `[..., T, J, 3, 3]`, by one product with the one-hot parent matrix."""
-    flat = matrices.reshape(*matrices.shape[:-2], 9)
-    return (structure["parent"][..., None, :, :] @ flat).reshape(*matrices.shape)
+    """The change of each joint's parent, `[..., T, J, 3, 3]`, by a product with the one-hot parent matrix."""
+    return over_joints(structure["parent"], matrices)
+
+
+def over_joints(matrix, values):
+    """`matrix [..., J, J]` times what every frame's joints have, `[..., T, J, *]`: one product a clip."""
+    lead, (frames, joints, *size) = values.shape[: matrix.ndim - 2], values.shape[matrix.ndim - 2 :]
+    by_joint = values.reshape(*lead, frames, joints, -1).swapaxes(-3, -2)
+    made = matrix @ by_joint.reshape(*lead, joints, -1)
+    return made.reshape(*lead, joints, frames, -1).swapaxes(-3, -2).reshape(*lead, frames, joints, *size)
 
 
 def pose_positions(matrices, slide, structure):
@@ -182,8 +188,13 @@ def pose_positions(matrices, slide, structure):
     Args:
         matrices: `[..., T, J, 3, 3]` changes in the heading frame. slide: `[..., T, J, 3]` in the same frame.
     """
-    ancestors, offsets = structure["ancestors"][..., None, :, :], structure["offsets"][..., None, :, :]
-    return forward_kinematics(ancestors, parent_changes(matrices, structure), offsets, slide)
+    return positions_below(parent_changes(matrices, structure), slide, structure)
+
+
+def positions_below(above, slide, structure):
+    """As `pose_positions`, of the parents' changes: turned offsets and slides summed along the way from the root."""
+    offsets = structure["offsets"][..., None, :, None, :]
+    return over_joints(structure["ancestors"], (above * offsets).sum(axis=-1) + slide)
 
 
 def pose_from_outputs(outputs, structure):

@@ -1,4 +1,4 @@
-"""Skeletons: the tree of joints, forward kinematics, which bones are joints, the facts that the model is told."""
+"""Skeletons: the tree of joints, which bones are joints, the facts that the model is told."""
 
 from dataclasses import dataclass
 
@@ -78,21 +78,6 @@ def ancestor_matrix(parents) -> np.ndarray:
         if parent >= 0:
             matrix[joint] += matrix[parent]
     return matrix
-
-
-def forward_kinematics(ancestors, parent_rotations, offsets, displacements=None):
-    """Joint positions against the root from world changes of rotation, as one matrix product.
-
-    Args:
-        ancestors: `[..., J, J]`, see `ancestor_matrix`.
-        parent_rotations: `[..., J, 3, 3]`, the world change of each joint's parent.
-        offsets: `[..., J, 3]`, from parent to joint in the pose against which changes are measured; zero for the root.
-        displacements: `[..., J, 3]` added to the turned offsets where a joint slides against its parent, or None.
-    """
-    steps = (parent_rotations @ offsets[..., None])[..., 0]
-    if displacements is not None:
-        steps = steps + displacements
-    return ancestors @ steps
 
 
 def parent_rows(parents):

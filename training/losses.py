@@ -12,6 +12,7 @@ from backend.features import (
     parent_changes,
     pose_from_outputs,
     pose_positions,
+    positions_below,
 )
 from backend.rotations import matrix_angle, sixd_to_matrix
 
@@ -116,14 +117,6 @@ def parent_places(structure, frames: int):
     batch, joints = parents.shape
     starts = torch.arange(batch * frames, device=parents.device).view(batch, frames, 1) * joints
     return (starts + parents[:, None]).flatten()
-
-
-def positions_below(above, slide, structure):
-    """As `features.pose_positions`, of the parents' changes `[B, T, J, 3, 3]`, with one product a clip."""
-    steps = (above @ structure["offsets"][:, None, :, :, None])[..., 0] + slide
-    batch, frames, joints, _ = steps.shape
-    flat = structure["ancestors"] @ steps.transpose(1, 2).reshape(batch, joints, -1)
-    return flat.view(batch, joints, frames, 3).transpose(1, 2)
 
 
 def ridden_steps(position, root):

@@ -70,24 +70,6 @@ def test_a_turned_rest_pose_changes_nothing():
     np.testing.assert_allclose(found, positions, atol=1e-12)
 
 
-def test_forward_kinematics_takes_world_changes():
-    """Against the loop, from a reference pose that is itself turned, with a joint that slides."""
-    reference, places = posed(PARENTS, OFFSETS, random_turns((1, 13), 50, 1))
-    changes = random_turns((7, 13), 30, 2)
-    offsets = places[0] - places[0, sk.parent_rows(PARENTS)]
-    offsets[0] = 0
-    slides = np.zeros((7, 13, 3))
-    slides[:, 5] = np.random.default_rng(4).normal(size=(7, 3))
-    parent_changes = quaternion_to_matrix(changes)[:, sk.parent_rows(PARENTS)]
-    found = sk.forward_kinematics(sk.ancestor_matrix(PARENTS), parent_changes, offsets, slides)
-    expected = np.zeros((7, 13, 3))
-    for joint in range(1, 13):
-        parent = PARENTS[joint]
-        step = quaternion_rotate(changes[:, parent], np.tile(offsets[joint], (7, 1))) + slides[:, joint]
-        expected[:, joint] = expected[:, parent] + step
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
 def test_height_is_about_that_of_a_person_and_follows_the_scale():
     """1.75 m from sole to crown here; the pose isn't asked for, only lengths."""
     height = sk.tree_height(PARENTS, OFFSETS)
