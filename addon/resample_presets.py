@@ -16,7 +16,9 @@ from bpy.props import StringProperty
 from .settings import ResampleSettings
 
 FOLDER = "motion_variations/resample"  # below Blender's folders of presets
-OWNER = "settings"  # the name in a preset's lines: `settings.strength = 0.5`
+# What a preset's lines assign to. Blender 4.3 finds no name that stands for it where it runs on Python 3.13.
+OWNER = "bpy.context.scene.motion_variations"
+SHORT_OWNER = "settings"  # `settings.strength = 0.5`, as in the presets that ship
 OF_ONE_CLIP = {"seed", "lock_seed", "frame_range", "frame_start", "frame_end", "bone_collection", "parts"}
 
 
@@ -34,7 +36,7 @@ def read_preset(text: str) -> dict:
     values = {}
     for line in ast.parse(text).body:
         target = line.targets[0] if isinstance(line, ast.Assign) else None
-        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == OWNER:
+        if isinstance(target, ast.Attribute) and ast.unparse(target.value) in (OWNER, SHORT_OWNER):
             try:
                 values[target.attr] = ast.literal_eval(line.value)
             except ValueError:
@@ -87,7 +89,6 @@ class MOTION_VARIATIONS_OT_preset(AddPresetBase, bpy.types.Operator):
 
     preset_menu = "MOTION_VARIATIONS_PT_presets"
     preset_subdir = FOLDER
-    preset_defines = [f"{OWNER} = bpy.context.scene.motion_variations"]
 
     @property
     def preset_values(self):

@@ -18,6 +18,8 @@ def stop_by_esc_and_button(animator: Animator, clip: Path) -> None:
     animator.blender.eval("bpy.context.scene.motion_variations.count = 20")
     before = animator.facts()
     for way in ("Esc", "Cancel"):
+        animator.blender.eval("session.say('')")  # "Resample motion was cancelled" isn't the button
+        animator.settle()
         animator.choose("Resample motion", lambda found: found["job"] or found["action"].endswith("var 01"))
         waited_s = animator.wait(lambda found: found["job"] and found["job"].startswith("Variation 2"))
         if way == "Esc":
