@@ -10,7 +10,7 @@ from .engines import engine_of, value_and_gradients
 from .features import JOINT_INPUTS, columns, pose_positions
 from .rotations import matrix_to_sixd
 
-FEWEST, MOST, FRAMES = 6, 24, 4500  # steps, and the frames decoded in all where that leaves as many steps
+FEWEST, MOST, FRAMES = 6, 32, 4500  # steps, and the frames decoded in all where that leaves as many steps
 TURN_WEIGHT = 0.04  # of the square of a rotation's six numbers beside that of a place in heights
 VELOCITY_WEIGHT = 1.0  # of the square of a place's step to the next frame
 ROOT_WEIGHT = 0.002  # of the square of a frame's root features
