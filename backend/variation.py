@@ -14,6 +14,7 @@ from .contacts import keep_contacts
 from .encoding import Encoding, Model, block_ticker, change_with_slides, decode_pose, heading_to_world, to_source_rows
 from .errors import UserError
 from .features import MODEL_FPS
+from .floor import keep_floor
 from .limits import limit_joints
 from .loops import close_change, close_vectors, closing_change, find_seam, keep_contacts_around
 from .masks import carried_turns
@@ -149,10 +150,13 @@ def _rested(encoding: Encoding, change: Change, settings: VariationSettings, fre
     """The change, with what rests in the source at rest."""
     level = settings.root_path == "FREE"
     root, motion = (level, level, True), encoding.motion
+    height_m = encoding.reference.height_m
     if settings.loop == "OFF":
-        return keep_contacts(motion, change, encoding.contacts, free, weight, root, tick)
-    seam, height_m = find_seam(encoding, weight), encoding.reference.height_m
-    return keep_contacts_around(motion, change, free, weight, root, height_m, seam, tick)
+        change = keep_contacts(motion, change, encoding.contacts, free, weight, root, tick)
+    else:
+        seam = find_seam(encoding, weight)
+        change = keep_contacts_around(motion, change, free, weight, root, height_m, seam, tick)
+    return keep_floor(motion, change, encoding.contacts, weight, height_m) if free[0] else change
 
 
 def _calm_change(encoding: Encoding, decoded: dict, settings: VariationSettings, free, pinned, even: bool, report):
