@@ -10,6 +10,7 @@ from tests.blender.stage import curves_of, keys_of, module, walker
 
 MODES = ("QUATERNION", "XYZ", "ZYX", "AXIS_ANGLE")
 LIMIT_S, FRAMES, BONES = 0.1, 300, 141
+BARE_TIMES = 4.0  # a move over the bare reading and writing of its keys, where that takes longer than the limit
 SLACK = 1.5  # for the first move, which also makes the hidden copy, on a slow machine
 
 
@@ -290,9 +291,22 @@ def test_scaling_is_quick(scene):
         took.append((time.perf_counter() - wall, time.thread_time() - own))
         assert action.motion_variations.applied == pytest.approx(amount)
     print("scaling 300 frames of 141 bones, ms:", " ".join(f"{1e3 * one[0]:.0f}" for one in took))
+    print(f"bare reading and writing: {1e3 * bare_s(action):.0f}")
     print("of which this thread worked:", " ".join(f"{1e3 * one[1]:.0f}" for one in took))
-    worked = sorted(one[1] for one in took)  # what others do on a busy machine doesn't count
-    assert worked[len(worked) // 2] < LIMIT_S and worked[-1] < SLACK * LIMIT_S
+    worked = sorted(one[1] for one in took)  # what others do on a busy machine counts less so
+    limit_s = max(LIMIT_S, BARE_TIMES * bare_s(action))
+    assert worked[len(worked) // 2] < limit_s and worked[-1] < SLACK * limit_s
+
+
+def bare_s(action) -> float:
+    """What reading all keys and writing them back takes this thread now: a slow or busy machine takes longer."""
+    start = time.thread_time()
+    for curve in curves_of(action):
+        keys = np.empty(2 * FRAMES, dtype=np.float32)
+        curve.keyframe_points.foreach_get("co", keys)
+        curve.keyframe_points.foreach_set("co", keys)
+        curve.update()
+    return time.thread_time() - start
 
 
 def crowd():
