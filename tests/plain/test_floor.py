@@ -36,7 +36,8 @@ def bent_knees() -> Change:
     bend = np.sin(np.pi * np.arange(FRAMES) / (FRAMES - 1))
     rotation[:, [LEFT_THIGH, RIGHT_THIGH], 0] = 0.5 * bend[:, None]
     rotation[:, [LEFT_SHIN, LEFT_FOOT, RIGHT_SHIN, RIGHT_FOOT], 0] = -0.5 * bend[:, None]
-    return Change(rotation, np.zeros((FRAMES, 3), np.float32), np.zeros(0, np.int32), np.zeros((FRAMES, 0, 3), np.float32))
+    root, slide = np.zeros((FRAMES, 3), np.float32), np.zeros((FRAMES, 0, 3), np.float32)
+    return Change(rotation, root, np.zeros(0, np.int32), slide)
 
 
 def lowest(motion: Motion, change: Change) -> np.ndarray:
