@@ -22,7 +22,8 @@ def keep_floor(motion: Motion, change: Change, contacts, weight, height_m: float
     floor: their lowest part goes up and down.
 
     Args:
-        contacts: `[T, J]` bool, which the change keeps already. weight: `[T]`, 0 where the source stays. height_m: skeleton height.
+        contacts: `[T, J]` bool, which the change keeps already. weight: `[T]`, 0 where the source stays.
+        height_m: skeleton height.
     """
     if contacts.any(axis=1).mean() > FEW_CONTACTS:
         return change

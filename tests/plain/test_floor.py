@@ -59,9 +59,7 @@ def test_the_lowest_part_stays_as_high_as_the_sources():
 def test_what_slides_goes_with_the_body():
     """A foot that has a place of its own is lifted as far."""
     motion, change = on_the_spot(), bent_knees()
-    change = replace(
-        change, slide_joints=np.array([RIGHT_FOOT], np.int32), slide=np.zeros((FRAMES, 1, 3), np.float32)
-    )
+    change = replace(change, slide_joints=np.array([RIGHT_FOOT], np.int32), slide=np.zeros((FRAMES, 1, 3), np.float32))
     kept = keep_floor(motion, change, NOTHING_RESTS, BUSY, HEIGHT_M)
     assert np.abs(kept.root).max() > 0
     np.testing.assert_allclose(kept.slide[:, 0], kept.root, atol=1e-6)
