@@ -13,10 +13,10 @@ from .backend.errors import UserError
 from .names import short_name
 
 HIDDEN = "."  # first letter of names that Blender's menus leave out
-LOOK_AGAIN_S = 0.5  # drawing asks for digests that often at most
+LOOK_AGAIN_S = 0.5  # drawing and dragging ask for digests that often at most
 
 _following = True  # the slider's own move writes keys
-_last_plan = None  # (of what, digest of the source, when it was looked at, plan)
+_last_plan = None  # (of what, plan)
 _seen = {}  # action's session number -> (when, slot, digest)
 
 
@@ -185,25 +185,14 @@ def _set(action, amount: float, digest: str) -> None:
 
 
 def _plan(row) -> list:
-    """What blending needs; the last one is kept while the slider is dragged. The hidden keys never change.
-
-    Whether the source was edited is looked at anew half a second after the last move, for nobody edits while dragging.
-    """
+    """What blending needs; the last one is kept while the slider is dragged. The hidden keys never change."""
     global _last_plan
-    modes, now = rotation_modes(row.id_data), time.monotonic()
-    key = (row.full.session_uid, row.source.session_uid, tuple(modes.items()))
-    same = _last_plan is not None and _last_plan[0] == key
-    if same and now - _last_plan[2] < LOOK_AGAIN_S:
-        _last_plan = (*_last_plan[:2], now, _last_plan[3])
-        return _last_plan[3]
-    starts = timeline.read_curves(row.source, _source_slot(row))
-    digest = timeline.digest_of(starts)
-    if same and _last_plan[1] == digest:
-        plan = _last_plan[3]
-    else:
-        plan = timeline.plan_blend(starts, timeline.read_curves(row.full, row.slot), modes)
-    _last_plan = key, digest, now, plan
-    return plan
+    slot, modes = _source_slot(row), rotation_modes(row.id_data)
+    key = (row.full.session_uid, recent_digest(row.source, slot), tuple(modes.items()))
+    if _last_plan is None or _last_plan[0] != key:
+        starts, ends = timeline.read_curves(row.source, slot), timeline.read_curves(row.full, row.slot)
+        _last_plan = key, timeline.plan_blend(starts, ends, modes)
+    return _last_plan[1]
 
 
 def _source_slot(row) -> str:

@@ -35,7 +35,7 @@ def keep_floor(motion: Motion, change: Change, contacts, weight, height_m: float
     changed = changed_positions(motion.skeleton.parents, positions, change)[..., 2] / height_m
     missing, resting = (soft_minimum(heights) - soft_minimum(changed)) * weight, contacts.any(axis=1)
     smooth = smooth_frames(np.stack((missing, resting), axis=1), SIGMA_S * motion.fps)
-    lift = np.zeros((motion.frames, 3))
+    lift = np.zeros((motion.frames, 3), change.root.dtype)
     lift[:, 2] = smooth[:, 0] * (1 - np.clip(2 * smooth[:, 1], 0, 1)) * height_m  # what rests is in its place
     return replace(change, root=change.root + lift, slide=change.slide + lift[:, None])
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from backend import skeleton as sk
+from backend.features import pose_positions, structure_arrays
 from backend.rotations import (
     quaternion_multiply,
     quaternion_rotate,
@@ -68,6 +69,24 @@ def test_a_turned_rest_pose_changes_nothing():
     rest[:, :3, :3] = quaternion_to_matrix(roll)
     found = sk.rigid_positions(sk.Skeleton(PARENTS, rest), positions[:, 0], quaternion_multiply(rotations, roll))
     np.testing.assert_allclose(found, positions, atol=1e-12)
+
+
+def test_forward_kinematics_takes_world_changes():
+    """Against the loop, from a reference pose that is itself turned, with a joint that slides."""
+    reference, places = posed(PARENTS, OFFSETS, random_turns((1, 13), 50, 1))
+    changes = random_turns((7, 13), 30, 2)
+    offsets = places[0] - places[0, sk.parent_rows(PARENTS)]
+    offsets[0] = 0
+    slides = np.zeros((7, 13, 3))
+    slides[:, 5] = np.random.default_rng(4).normal(size=(7, 3))
+    structure = structure_arrays(PARENTS, offsets, np.zeros(13))
+    found = pose_positions(quaternion_to_matrix(changes), slides, structure)
+    expected = np.zeros((7, 13, 3))
+    for joint in range(1, 13):
+        parent = PARENTS[joint]
+        step = quaternion_rotate(changes[:, parent], np.tile(offsets[joint], (7, 1))) + slides[:, joint]
+        expected[:, joint] = expected[:, parent] + step
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_height_is_about_that_of_a_person_and_follows_the_scale():
