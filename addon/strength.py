@@ -96,6 +96,7 @@ def set_amount(row, amount: float, overwrite: bool = False) -> None:
     """
     action = _scalable_action(row)
     full, curves = full_of(action), timeline.read_curves(action, row.slot)
+    made = None
     if _differ(action, curves):
         if not overwrite:
             raise UserError(problem(row))
@@ -110,12 +111,12 @@ def set_amount(row, amount: float, overwrite: bool = False) -> None:
             return
         if is_cut_off(row):
             raise UserError(problem(row))
-        full = _hidden_copy(action)
+        full, made = _hidden_copy(action), curves
     row.full = full
     if amount == 1.0:
         curves = timeline.copy_keys(action, full, row.slot, curves)
     else:
-        curves = timeline.blend_keys(curves, _plan(row), amount)
+        curves = timeline.blend_keys(curves, _plan(row, made), amount)
     _set(action, amount, timeline.digest_of(curves))
     action.update_tag()
 
@@ -184,13 +185,17 @@ def _set(action, amount: float, digest: str) -> None:
     _seen.pop(action.session_uid, None)
 
 
-def _plan(row) -> list:
-    """What blending needs; the last one is kept while the slider is dragged. The hidden keys never change."""
+def _plan(row, made=None) -> list:
+    """What blending needs; the last one is kept while the slider is dragged. The hidden keys never change.
+
+    Args:
+        made: curves with the same keys as the hidden action, where they have been read; else None.
+    """
     global _last_plan
     slot, modes = _source_slot(row), rotation_modes(row.id_data)
     key = (row.full.session_uid, recent_digest(row.source, slot), tuple(modes.items()))
     if _last_plan is None or _last_plan[0] != key:
-        starts, ends = timeline.read_curves(row.source, slot), timeline.read_curves(row.full, row.slot)
+        starts, ends = timeline.read_curves(row.source, slot), made or timeline.read_curves(row.full, row.slot)
         _last_plan = key, timeline.plan_blend(starts, ends, modes)
     return _last_plan[1]
 
