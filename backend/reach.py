@@ -37,7 +37,7 @@ OFF_AXIS = 0.25  # of what a variation turns a hinge off its axis stays
 DAMPING = 1e-3  # of the mean mobility: what a straight limb lets through along itself
 TINY = 1e-12  # in place of a division by zero: bones may have no length
 STEPS = 3
-FASTEST_RAD_S = np.radians(300.0)  # of what is turned to reach a place; more is a pop
+FASTEST_RAD_S = np.radians(300.0)  # by which what reaches a place turns faster than the source does; more is a pop
 POP_S = 0.08
 SETTLE_S = 0.05  # smoothing of a first answer
 REACH = 0.985  # of the bones' sum: a limb isn't stretched further than this, or than the source has it,
@@ -127,13 +127,14 @@ def within_reach(shifts, bones, source_distance) -> np.ndarray:
     return shifts + goal * (shorter / np.maximum(distance, 1e-9) - 1)[:, None]
 
 
-def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, fps) -> np.ndarray:
+def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, fps, pace) -> np.ndarray:
     """The turns of a chain's bones that shift its end, `[R, N, 4]` world quaternions, outer ones including inner ones.
 
     Args:
         bones: `[R, N, 3]` from joint to joint, world, top first. shifts: `[R, 3]`, where the end is to go.
         uppers: `[R, N, 4]` world rotations of the joints' parents. free: `[N]` bool, joints that may turn.
-        rows: `[R]` of the clip, which has `fps` a second.
+        rows: `[R]` of the clip, which has `fps` a second. pace: `[R]` radians a second, how fast the source turns the
+            chain there.
     """
     turns = np.zeros((*bones.shape[:2], 4))
     turns[..., 0] = 1
@@ -151,7 +152,7 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, fps) -> np
         # row: once more, from the answers smoothed over time.
         turns = rotvec_to_quaternion(_smooth_pieces(quaternion_to_rotvec(turns), cuts, SETTLE_S * fps))
         turns = _settle(turns, bones, goal, mobility, turning, uppers, free, start)
-    return _without_pops(turns, cuts, fps)
+    return _without_pops(turns, cuts, fps, pace)
 
 
 def _smooth_pieces(values, cuts, sigma) -> np.ndarray:
@@ -159,12 +160,15 @@ def _smooth_pieces(values, cuts, sigma) -> np.ndarray:
     return np.concatenate([smooth_frames(values[a:b], sigma, -3) for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
 
 
-def _without_pops(turns, cuts, fps) -> np.ndarray:
-    """Turns `[R, N, 4]` smoothed where they are too fast: a foot off its place for a moment is less of an evil."""
+def _without_pops(turns, cuts, fps, pace) -> np.ndarray:
+    """Turns `[R, N, 4]` smoothed where they are too fast: a foot off its place for a moment is less of an evil.
+
+    At a take-off the source is fast itself, and smoothing would drag the foot off the floor before it leaves it.
+    """
     speeds = quaternion_angle(turns[1:], turns[:-1]).max(axis=1) * fps
     speeds[cuts[1:-1] - 1] = 0.0
     fast = np.zeros(len(turns))
-    fast[1:] = speeds > FASTEST_RAD_S
+    fast[1:] = speeds > FASTEST_RAD_S + np.maximum(pace[1:], pace[:-1])
     fast[:-1] = np.maximum(fast[:-1], fast[1:])
     if not fast.any():
         return turns
@@ -310,8 +314,16 @@ def turn_limb(rotation, limb, turning, shift, rows, source, places, varied, free
     distance = np.linalg.norm(places[rows, limb.unit] - places[rows, chain[0]], axis=-1)
     uppers = quaternion_multiply(rotvec_to_quaternion(rotation[rows][:, above]), source.rotations[rows][:, above])
     shift = within_reach(shift[rows], bones, distance)
-    turns = reach_shifts(bones, shift, turning, uppers, free[chain], rows, source.fps)
+    pace = _turning_speed(source.rotations[:, chain], source.fps)[rows]
+    turns = reach_shifts(bones, shift, turning, uppers, free[chain], rows, source.fps, pace)
     _add_turns(rotation, rows, limb, turns, source.skeleton.parents, free)
+
+
+def _turning_speed(rotations, fps) -> np.ndarray:
+    """Radians a second at which the fastest of some bones turns towards or from each row, `[T]`; `[T, N, 4]` world."""
+    speeds = np.zeros(len(rotations) + 1)
+    speeds[1:-1] = quaternion_angle(rotations[1:], rotations[:-1]).max(axis=1) * fps
+    return np.maximum(speeds[1:], speeds[:-1])
 
 
 def _add_turns(rotation, rows, limb, turns, parents, free) -> None:

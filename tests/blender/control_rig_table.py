@@ -25,7 +25,7 @@ REPORT_MM = 1700  # of a body's height
 COLUMNS = (
     ("rig", "---"), ("clips", "---:"), ("controls that carry", "---:"), ("turn error, deg", "---:"),
     ("place error, mm", "---:"), ("inside IK limbs, deg", "---:"), ("inside IK limbs, mm", "---:"),
-    ("skate, cm/s", "---:"), ("keys", "---:"), ("seconds a clip", "---:"),
+    ("jolts inside IK limbs, mm", "---:"), ("skate, cm/s", "---:"), ("keys", "---:"), ("seconds a clip", "---:"),
 )  # fmt: skip
 
 
@@ -36,7 +36,8 @@ class Row:
     Attributes:
         carry, moving: keyed bones that the animator moves, and how many of them drive a joint.
         turn_deg, place_mm: errors of the joints with a control that has keys on all axes, every frame of them.
-        inner_deg, inner_mm: errors of joints that an IK turns. skate: (variation, source) by clip.
+        inner_deg, inner_mm: errors of joints that an IK turns. jolts: of those the largest second difference from frame
+            to frame, mm, and skate: (variation, source) by clip.
         keys: (written, source's) by clip. seconds: of writing by clip. notes: what the panel said of each clip.
     """
 
@@ -47,6 +48,7 @@ class Row:
     place_mm: list = field(default_factory=list)
     inner_deg: list = field(default_factory=list)
     inner_mm: list = field(default_factory=list)
+    jolts: list = field(default_factory=list)
     skate: list = field(default_factory=list)
     keys: list = field(default_factory=list)
     seconds: list = field(default_factory=list)
@@ -140,6 +142,9 @@ def compare(row, reading, change, turns, heads, rows) -> None:
     row.place_mm.append(places[:, placed].ravel())
     row.inner_deg.append(degrees[:, inner].ravel())
     row.inner_mm.append(places[:, inner].ravel())
+    if inner.any() and len(heads) > 2:
+        moved = [poses[:, inner] for poses in (heads, joint_positions(reading.motion))]
+        row.jolts.append([size * np.linalg.norm(np.diff(one, 2, axis=0), axis=-1).max() for one in moved])
     motion, places = reading.motion, reading.heads[:, reading.choice.bones]
     source = Motion(motion.skeleton, motion.fps, motion.root_positions, motion.rotations, places)
     result = Motion(source.skeleton, source.fps, heads[:, 0], found, heads)
@@ -174,6 +179,7 @@ def line(row: Row) -> str:
         values = np.concatenate(parts) if parts else np.zeros(0)
         return f"{np.median(values):.{digits}f} / {values.max():.{digits}f}" if len(values) else "-"
 
+    jolts = " over ".join(f"{value:.0f}" for value in np.max(row.jolts, axis=0)) if row.jolts else "-"
     skates = np.array(row.skate)
     known = skates[np.isfinite(skates).all(axis=1)]
     skate = " over ".join(f"{value:.2f}" for value in known.mean(axis=0)) if len(known) else "-"
@@ -186,6 +192,7 @@ def line(row: Row) -> str:
         middle_and_most(row.place_mm, 1),
         middle_and_most(row.inner_deg, 1),
         middle_and_most(row.inner_mm, 1),
+        jolts,
         skate,
         f"{written} over {source}",
         f"{np.mean(row.seconds):.1f}",

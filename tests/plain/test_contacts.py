@@ -13,6 +13,7 @@ from backend.change import Change, apply_change, changed_positions, scale_change
 from backend.contacts import find_contacts, keep_contacts
 from backend.features import smooth_frames
 from backend.motion import Motion, joint_positions
+from backend.reach import Turning, reach_shifts
 from backend.rotations import (
     matrix_to_quaternion,
     quaternion_conjugate,
@@ -402,3 +403,18 @@ def test_a_limbs_own_change_survives_where_nothing_rests():
     before, after = (rotvec_to_quaternion(c.rotation[:, LEFT[0]].astype(np.float64)) for c in (change, kept))
     difference = quaternion_to_rotvec(quaternion_multiply(after, quaternion_conjugate(before)))
     assert 0.5 < np.degrees(np.linalg.norm(difference, axis=-1)).max() < 45
+
+
+def test_a_foot_is_held_as_quickly_as_the_source_moves():
+    """A jolt that would be a pop on a calm body is none at a take-off, and the foot stays where it is wanted."""
+    rows = np.arange(30)
+    bones = np.tile([[0.0, 0.1, -0.4], [0.0, -0.1, -0.4]], (30, 1, 1))
+    shifts = np.where(rows[:, None] < 15, 0.0, [0.2, 0.0, 0.0])
+    loose = Turning(np.tile(0.1 * np.eye(3), (2, 1, 1)), np.zeros(2, bool), np.zeros((2, 3)), np.zeros(2), np.zeros(2))
+    uppers = np.tile([1.0, 0, 0, 0], (30, 2, 1))
+    missed = []
+    for pace in (0.0, np.radians(600.0)):
+        turns = reach_shifts(bones, shifts, loose, uppers, np.ones(2, bool), rows, 30.0, np.full(30, pace))
+        reached = quaternion_rotate(turns, bones).sum(axis=1) - bones.sum(axis=1)
+        missed.append(np.linalg.norm(reached - shifts, axis=-1).max())
+    assert missed[0] > 0.05 and missed[1] < 0.02
