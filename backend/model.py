@@ -192,13 +192,6 @@ def rotary_angles(count: int, key_width: int, start: float = 0.0) -> np.ndarray:
     return (np.arange(count) + start)[:, None] * frequencies
 
 
-def apply_rotary(x_BNHK, cosine, sine):
-    """Turns pairs of key features by their token's angle; cosine and sine are `[N, 1, K/2]`."""
-    half = x_BNHK.shape[-1] // 2
-    a, b = x_BNHK[..., :half], x_BNHK[..., half:]
-    return engine_of(x_BNHK).concat((a * cosine - b * sine, a * sine + b * cosine), -1)
-
-
 def cosine_basis(size: int, coefficients: int, rows: int | None = None) -> np.ndarray:
     """The first orthonormal cosines over a window of `size` (DCT-II), `[S, C]`, or run on for `rows`."""
     k, t = np.arange(coefficients)[None], np.arange(rows or size)[:, None]
@@ -211,8 +204,7 @@ def split_heads(x_BND, heads: int):
     """`[B, N, 3D]` to three of `[B, N, H, K]`."""
     batch, count, width = x_BND.shape
     key = width // (3 * heads)
-    x = x_BND.reshape(batch, count, 3, heads, key)
-    return x[:, :, 0], x[:, :, 1], x[:, :, 2]
+    return engine_of(x_BND).unbind(x_BND.reshape(batch, count, 3, heads, key), 2)
 
 
 def attend(query, key, value, bias=None):
@@ -300,7 +292,7 @@ def level_blocks(x_BND, parameters, config: ModelConfig, level: Level, causal: b
         cosine, sine = xp.asarray(np.cos(angles)[:, None], x_BND), xp.asarray(np.sin(angles)[:, None], x_BND)
 
         def core(query, key, value, shifted=shifted, cosine=cosine, sine=sine):
-            query, key = apply_rotary(query, cosine, sine), apply_rotary(key, cosine, sine)
+            query, key = xp.rotary(query, cosine, sine), xp.rotary(key, cosine, sine)
             if level.stride is None:
                 return banded_attention(query, key, value, level.reach, causal)
             return window_attention(query, key, value, level.stride, shifted, causal)

@@ -57,6 +57,24 @@ def relu_squared(x):
     return y
 
 
+def turned_pairs(x, cosine, sine, join):
+    """Pairs of a first and a second half of the last axis, `[..., K]`, turned by angles whose cosines and sines
+    broadcast to `[..., K/2]`; `join` is the library's concatenation."""
+    half = x.shape[-1] // 2
+    a, b = x[..., :half], x[..., half:]
+    return join((a * cosine - b * sine, a * sine + b * cosine), -1)
+
+
+def rotary(x, cosine, sine):
+    """Turns pairs of features by their token's angle (Su et al., RoFormer, 2021); see `turned_pairs`."""
+    return turned_pairs(x, cosine, sine, np.concatenate)
+
+
+def unbind(array, axis):
+    """The slices of an array along an axis."""
+    return tuple(np.moveaxis(array, axis, 0))
+
+
 def softmax(x):
     """Softmax over the last axis."""
     y = x - x.max(axis=-1, keepdims=True)

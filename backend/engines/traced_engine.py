@@ -8,7 +8,7 @@ import numpy as np
 
 from .numpy_engine import asarray, softmax
 from .numpy_engine import linear as plain_linear
-from .numpy_engine import relu_squared as plain_relu_squared
+from .numpy_engine import rotary as plain_rotary
 
 __all__ = ["asarray"]
 name = "traced"
@@ -199,9 +199,21 @@ def rms_norm(x, gain):
 
 def relu_squared(x):
     """See the numpy engine."""
+    y = np.maximum(x.value, 0)
+    return Traced(y * y, x.tape, lambda gradient: x.receive(2.0 * gradient * y))
+
+
+def rotary(x, cosine, sine):
+    """See the numpy engine."""
     return Traced(
-        plain_relu_squared(x.value), x.tape, lambda gradient: x.receive(2.0 * gradient * np.maximum(x.value, 0))
+        plain_rotary(x.value, cosine, sine), x.tape, lambda gradient: x.receive(plain_rotary(gradient, cosine, -sine))
     )
+
+
+def unbind(array, axis):
+    """See the numpy engine."""
+    at = (slice(None),) * axis
+    return tuple(array[(*at, row)] for row in range(array.shape[axis]))
 
 
 def attention(query, key, value, bias=None):
