@@ -16,7 +16,7 @@ HIDDEN = "."  # first letter of names that Blender's menus leave out
 LOOK_AGAIN_S = 0.5  # drawing and dragging ask for digests that often at most
 
 _following = True  # the slider's own move writes keys
-_last_plan = None  # (of what, plan)
+_last_plan = None  # ((hidden action, rotation modes, the source's digest), plan)
 _seen = {}  # action's session number -> (when, slot, digest)
 
 
@@ -193,10 +193,10 @@ def _plan(row, made=None) -> list:
     """
     global _last_plan
     slot, modes = _source_slot(row), rotation_modes(row.id_data)
-    key = (row.full.session_uid, recent_digest(row.source, slot), tuple(modes.items()))
-    if _last_plan is None or _last_plan[0] != key:
+    key = (row.full.session_uid, tuple(modes.items()))
+    if _last_plan is None or _last_plan[0][:2] != key or _last_plan[0][2] != recent_digest(row.source, slot):
         starts, ends = timeline.read_curves(row.source, slot), made or timeline.read_curves(row.full, row.slot)
-        _last_plan = key, timeline.plan_blend(starts, ends, modes)
+        _last_plan = (*key, timeline.digest_of(starts)), timeline.plan_blend(starts, ends, modes)
     return _last_plan[1]
 
 

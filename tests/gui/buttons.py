@@ -168,7 +168,8 @@ def looks(animator: Animator) -> None:
     animator.blender.eval("bpy.context.scene.frame_set(30)")
     animator.look()
     animator.picture("ghosts", (view[0], view[1] + 60, view[2] - 380, view[3] - 160))
-    animator.blender.eval("session.say('')")  # it says "heat line" as well
+    animator.blender.eval("session.say('')\nfor area in bpy.context.screen.areas: area.tag_redraw()")
+    animator.settle()  # the sentence that is gone said "ghosts and heat line" as well
     animator.panel_picture("heat", "Heat line", "Ghosts", below=-16)
     animator.call("reject", lambda now: any(now["stars"]), below="Variations", holds="keep_starred=True")
     print("  star, ghosts, heat line, Reject those without a star")

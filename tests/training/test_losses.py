@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from backend.engines import load_engine  # noqa: E402
 from backend.features import (  # noqa: E402
     JOINT_INPUTS,
     JOINT_OUTPUT_SIZE,
@@ -93,3 +94,16 @@ def test_losses_are_their_plain_formulas(parts, name):
     assert float(found[1][0]) > 1e-3 and max(float(grad.abs().max()) for grad in found[1][1:]) > 0
     for ours, plain in zip(*found, strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["relu_squared", "rotary", "unbind"])
+def test_ways_back_are_the_derivatives(name):
+    """Functions with a way back of their own, against differences."""
+    engine, generator = load_engine("torch"), torch.Generator().manual_seed(0)
+
+    def numbers(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    rest = {"relu_squared": (), "rotary": (numbers(5, 1, 3), numbers(5, 1, 3)), "unbind": (2,)}[name]
+    x = numbers(2, 5, 3, 6).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: getattr(engine, name)(x, *rest), x)
