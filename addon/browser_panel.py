@@ -3,7 +3,7 @@
 import bpy
 
 from . import results, strength
-from .panels import CATEGORY, draw_outcome, draw_sentence
+from .panels import CATEGORY, draw_outcome, draw_sentence, draw_verb
 from .translations import translated
 
 LEVEL_ICONS = {"WHOLE": "WORLD", "PHRASES": "IPO_EASE_IN_OUT", "DETAIL": "RNDCURVE"}
@@ -88,7 +88,7 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
         buttons = layout.row(align=True)
         buttons.operator("motion_variations.accept", icon="CHECKMARK").place = "ACTION"
         buttons.operator("motion_variations.accept", text="", icon="NLA").place = "STRIP"
-        buttons.operator("motion_variations.reduce_keys", text="", icon="KEYFRAME")
+        draw_verb(buttons, "reduce_keys", "KEYFRAME", text="")
         row = results.shown_row(armature)
         if row is None or row.kind == "SOURCE":
             layout.label(text="The source, as it was")
@@ -105,7 +105,7 @@ class MOTION_VARIATIONS_PT_variations(bpy.types.Panel):
         column.operator("motion_variations.show", text="", icon="LOOP_BACK").index = 0
         column.prop(data, "starred_only", text="", icon="SOLO_ON")
         column.separator()
-        column.operator("motion_variations.regenerate", text="", icon="FILE_REFRESH")
+        draw_verb(column, "regenerate", "FILE_REFRESH", text="")
         column.separator()
         column.operator("motion_variations.delete", text="", icon="TRASH")
         if any(data.rows[index].star for index in results.listed(armature)):

@@ -5,7 +5,7 @@ import bpy
 from . import connection, results, session
 from .character_operators import NEEDS_TORCH
 from .characters import HIGH_ERROR
-from .panels import CATEGORY, draw_outcome, draw_sentence
+from .panels import CATEGORY, draw_outcome, draw_sentence, draw_verb
 
 
 def report_of(context):
@@ -59,7 +59,7 @@ class MOTION_VARIATIONS_PT_character(bpy.types.Panel):
             layout.prop(settings, "adapt_actions")
             layout.prop(settings, "adapt_seconds")
         row = layout.row(align=True)
-        row.operator("motion_variations.adapt", icon="ARMATURE_DATA")
+        draw_verb(row, "adapt", "ARMATURE_DATA")
         if report.learnt_file:
             row.operator("motion_variations.forget", text="", icon="TRASH")
         draw_outcome(layout, context, "CHARACTER")

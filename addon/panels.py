@@ -63,6 +63,24 @@ def draw_outcome(layout, context, place: str) -> None:
         column.label(text=line, translate=False)
 
 
+def draw_verb(layout, name: str, icon: str, **options) -> None:
+    """A button that begins a job. While one runs, a greyed button of another operator stands in its place.
+
+    For Blender 4 leaves the same button greyed under the pointer when it could be clicked again, until that leaves it.
+
+    Args:
+        options: for `UILayout.operator`.
+    """
+    place = layout.row(align=True)
+    if session.job is None:
+        place.operator(f"motion_variations.{name}", icon=icon, **options)
+        return
+    place.enabled = False
+    label = getattr(bpy.ops.motion_variations, name).get_rna_type().name
+    options = {"text": label, "text_ctxt": bpy.app.translations.contexts.operator_default} | options
+    place.operator("motion_variations.cancel", icon=icon, **options)
+
+
 def fact(layout, name: str, value: str) -> None:
     """A line with a name and a value, in two columns as properties have them."""
     split = layout.split(factor=0.4)
@@ -145,8 +163,8 @@ class MOTION_VARIATIONS_PT_motion(_Panel, bpy.types.Panel):
                 draw_clip(column, armature)
         draw_others(layout, context)
         row = layout.row(align=True)
-        row.operator("motion_variations.encode", icon="VIEWZOOM")
-        row.operator("motion_variations.reconstruct", text="", icon="MOD_MIRROR")
+        draw_verb(row, "encode", "VIEWZOOM")
+        draw_verb(row, "reconstruct", "MOD_MIRROR", text="")
         draw_outcome(layout, context, "MOTION")
         if armature is not None:
             self.draw_report(layout, context, armature)
@@ -190,7 +208,7 @@ class MOTION_VARIATIONS_PT_resample(_Panel, bpy.types.Panel):
         row.prop(settings, "lock_seed", text="", icon="LOCKED" if settings.lock_seed else "UNLOCKED")
         row = layout.row()
         row.scale_y = 1.4
-        row.operator("motion_variations.resample", icon="MOD_NOISE")
+        draw_verb(row, "resample", "MOD_NOISE")
         draw_outcome(layout, context, "RESAMPLE")
 
 

@@ -5,7 +5,7 @@ import bpy.utils.previews
 
 from . import ghosts, heat, pose_cache, results, timeline
 from .armature import MotionError
-from .panels import draw_sentence
+from .panels import draw_sentence, draw_verb
 from .timeline.poses import NotInKeys
 from .translations import translated
 
@@ -82,7 +82,7 @@ class MOTION_VARIATIONS_PT_ghosts(_ViewPanel, bpy.types.Panel):
         layout.use_property_decorate = False
         if view.ghosts and ghosts.problem:
             draw_sentence(layout, ghosts.problem, context.region.width, is_error=True)
-            layout.operator("motion_variations.read_poses", icon="FILE_REFRESH")
+            draw_verb(layout, "read_poses", "FILE_REFRESH")
         layout.active = view.ghosts
         layout.prop(view, "colour")
         layout.prop(view, "around")
@@ -102,7 +102,7 @@ def draw_unread(layout, context, error) -> None:
     """Why there are no poses, and where a click helps, the button."""
     draw_sentence(layout, str(error), context.region.width)
     if isinstance(error, NotInKeys):
-        layout.operator("motion_variations.read_poses", icon="FILE_REFRESH")
+        draw_verb(layout, "read_poses", "FILE_REFRESH")
 
 
 def draw_heat(layout, context, found) -> None:
