@@ -191,8 +191,8 @@ def _batch(targets: list[Target]) -> Batch:
 def _model(curve: Curve, times) -> Model:
     at = slice(None) if len(curve.times) == len(times) else np.searchsorted(times, curve.times)
     handles = None
-    if (numbers(curve.curve, "interpolation", np.int32) == BEZIER).any():
-        if any(free_handles(curve.curve, side).any() for side in SIDES):
+    if any(free_handles(curve.curve, side).any() for side in SIDES):
+        if (numbers(curve.curve, "interpolation", np.int32) == BEZIER).any():
             handles = tuple(numbers(curve.curve, side, size=2) for side in SIDES)
     return Model((curve.path, curve.index), curve.keys, at, handles)
 
