@@ -179,7 +179,8 @@ def _set(action, amount: float, digest: str) -> None:
     _following = False
     try:
         origin.applied, origin.digest = amount, digest
-        origin.amount = amount
+        if origin.amount != amount:  # what follows a change of it takes Blender some time
+            origin.amount = amount
     finally:
         _following = True
     _seen.pop(action.session_uid, None)
