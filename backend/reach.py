@@ -134,7 +134,7 @@ def reach_shifts(bones, shifts, turning: Turning, uppers, free, rows, fps, pace)
         bones: `[R, N, 3]` from joint to joint, world, top first. shifts: `[R, 3]`, where the end is to go.
         uppers: `[R, N, 4]` world rotations of the joints' parents. free: `[N]` bool, joints that may turn.
         rows: `[R]` of the clip, which has `fps` a second. pace: `[R]` radians a second, how fast the source turns the
-            chain there.
+            chain towards or from there.
     """
     turns = np.zeros((*bones.shape[:2], 4))
     turns[..., 0] = 1
@@ -165,7 +165,7 @@ def _without_pops(turns, cuts, fps, pace) -> np.ndarray:
 
     At a take-off the source is fast itself, and smoothing would drag the foot off the floor before it leaves it.
     """
-    speeds = quaternion_angle(turns[1:], turns[:-1]).max(axis=1) * fps
+    speeds = _speeds(turns, fps)
     speeds[cuts[1:-1] - 1] = 0.0
     fast = np.zeros(len(turns))
     fast[1:] = speeds > FASTEST_RAD_S + np.maximum(pace[1:], pace[:-1])
@@ -314,16 +314,15 @@ def turn_limb(rotation, limb, turning, shift, rows, source, places, varied, free
     distance = np.linalg.norm(places[rows, limb.unit] - places[rows, chain[0]], axis=-1)
     uppers = quaternion_multiply(rotvec_to_quaternion(rotation[rows][:, above]), source.rotations[rows][:, above])
     shift = within_reach(shift[rows], bones, distance)
-    pace = _turning_speed(source.rotations[:, chain], source.fps)[rows]
+    steps = np.pad(_speeds(source.rotations[:, chain], source.fps), 1)
+    pace = np.maximum(steps[1:], steps[:-1])[rows]
     turns = reach_shifts(bones, shift, turning, uppers, free[chain], rows, source.fps, pace)
     _add_turns(rotation, rows, limb, turns, source.skeleton.parents, free)
 
 
-def _turning_speed(rotations, fps) -> np.ndarray:
-    """Radians a second at which the fastest of some bones turns towards or from each row, `[T]`; `[T, N, 4]` world."""
-    speeds = np.zeros(len(rotations) + 1)
-    speeds[1:-1] = quaternion_angle(rotations[1:], rotations[:-1]).max(axis=1) * fps
-    return np.maximum(speeds[1:], speeds[:-1])
+def _speeds(rotations, fps) -> np.ndarray:
+    """Radians a second of the fastest of some bones from row to row, `[T - 1]`, of rotations `[T, N, 4]`."""
+    return quaternion_angle(rotations[1:], rotations[:-1]).max(axis=1) * fps
 
 
 def _add_turns(rotation, rows, limb, turns, parents, free) -> None:
