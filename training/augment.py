@@ -1,4 +1,5 @@
-"""New skeletons and motions from old ones: mirrored, stretched in time, other limbs, joints merged, split and dropped.
+"""New skeletons and motions from old ones: mirrored, stretched in time, with branches of other clips, turns that are
+smaller or larger, other limbs, joints merged, split and dropped.
 
 Works on a `Clip`: world rotations, root path and the skeleton as places (offsets in the parent's axes), in skeleton
 heights. All functions return new clips. numpy.
@@ -14,10 +15,11 @@ from backend.rotations import (
     quaternion_multiply,
     quaternion_normalize,
     quaternion_rotate,
+    quaternion_to_rotvec,
     rotvec_to_quaternion,
     yaw_to_quaternion,
 )
-from backend.skeleton import ancestor_matrix, tree_height
+from backend.skeleton import ancestor_matrix, parent_rows, tree_height
 
 FEWEST_JOINTS = 4
 SHARE_RANGE = (0.1, 0.5)  # of the joints that may be merged or dropped, those that are
@@ -51,6 +53,9 @@ class Augmentation:
     mirror: float = 0.5
     stretch: float = 0.35
     stretch_range: tuple[float, float] = (0.75, 1.5)
+    branches: float = 0.35
+    turns: float = 0.35
+    turns_spread: float = 0.25
     limbs: float = 0.5
     limb_spread: float = 0.12
     merge: float = 0.25
@@ -66,6 +71,8 @@ class Augmentation:
 NONE = Augmentation(
     mirror=0,
     stretch=0,
+    branches=0,
+    turns=0,
     limbs=0,
     merge=0,
     split=0,
@@ -89,6 +96,37 @@ def mirror(clip: Clip) -> Clip:
         reference=clip.reference * turn,
         slides=None if clip.slides is None else clip.slides * point,
     )
+
+
+def take_branch(clip: Clip, other: Clip, joint: int) -> Clip:
+    """A joint and all below it turn against the joint's parent as in another clip of the rig, with as many frames.
+
+    An arm of one clip on the body of another: what limbs do together in a few hours of motion isn't all that they can.
+    """
+    rows = ancestor_matrix(clip.parents)[:, joint] > 0
+    parent = clip.parents[joint]
+
+    def taken(own, others):
+        carried = quaternion_multiply(own[..., parent, :], quaternion_conjugate(others[..., parent, :]))
+        turned = own.copy()
+        turned[..., rows, :] = quaternion_multiply(carried[..., None, :], others[..., rows, :])
+        return turned
+
+    rotations, reference = taken(clip.rotations, other.rotations), taken(clip.reference, other.reference)
+    return replace(clip, rotations=rotations, reference=reference)
+
+
+def scale_turns(clip: Clip, factors) -> Clip:
+    """Every joint's turn against its parent, away from the reference pose, times its factor `[J]`; not the root's."""
+    above = parent_rows(clip.parents)
+    own = quaternion_multiply(quaternion_conjugate(clip.reference[above]), clip.reference)
+    local = quaternion_multiply(quaternion_conjugate(clip.rotations[:, above]), clip.rotations)
+    turns = quaternion_to_rotvec(quaternion_multiply(quaternion_conjugate(own), local))
+    local = quaternion_multiply(own, rotvec_to_quaternion(turns * factors[:, None])).astype(np.float32)
+    rotations = clip.rotations.copy()
+    for joint in range(1, len(above)):
+        rotations[:, joint] = quaternion_multiply(rotations[:, above[joint]], local[:, joint])
+    return replace(clip, rotations=rotations)
 
 
 def stretch_limbs(clip: Clip, rng, spread: float) -> Clip:
@@ -287,7 +325,7 @@ def joint_count(parents, settings: Augmentation, rng, hands: bool = False) -> in
 
 
 def augment(clip: Clip, rest, random_frame, settings: Augmentation, rng, hands: bool = False) -> Clip:
-    """One random draw of everything but the stretch in time, which is done where frames are read.
+    """One random draw of everything that changes the skeleton; motion is changed where frames are read.
 
     Args:
         hands: fingers are added; drawn for whole batches, so that few joints are padded.

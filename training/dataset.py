@@ -12,12 +12,14 @@ import torch
 from backend.features import motion_features, place_offsets, structure_arrays
 from backend.motion import whole_chunk_rows
 from backend.rotations import quaternion_rotate
+from backend.skeleton import ancestor_matrix
 
-from .augment import Augmentation, Clip, augment, face_canonically, joint_count
+from .augment import Augmentation, Clip, augment, face_canonically, joint_count, scale_turns, take_branch
 from .store import ClipStore
 
 FULL_JOINTS = 40  # wider skeletons cost in proportion; a batch holds fewer clips of them
 HAND_JOINTS, MOST_WITHOUT_HANDS = 20, 60  # that hands add to a skeleton, about; wider ones get none
+SAME_RIG = 0.1  # heights: joints of clips of one rig are no farther from each other's places, in the parents' axes
 SEEDS = 2**63
 CANDIDATES, ROUNDS = 6, 8  # drawn for each clip of a batch, and how often at most
 MOST_PADDING = 0.05  # of a batch's joints, with which no more are drawn
@@ -83,6 +85,9 @@ class WindowBatches(torch.utils.data.IterableDataset):
         self.few = joints <= MOST_WITHOUT_HANDS
         # A wide clip fills as much of a batch as several narrow ones; it is drawn as much more seldom.
         self.weights = clip_weights(clips) * np.minimum(1.0, FULL_JOINTS / joints)
+        self.rigs = {}  # clips of a set with the same tree of joints
+        for index in indices:
+            self.rigs.setdefault(self.rig(index), []).append(index)
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
@@ -144,9 +149,32 @@ class WindowBatches(torch.utils.data.IterableDataset):
         rows = start + np.arange(length) * speed
         valid = (rows <= frames - 1).astype(np.float32)
         clip = self.store.window(index, np.minimum(rows, frames - 1))
+        if place.random() < self.augmentation.branches:
+            clip = self.with_branch(clip, index, place)
+        if place.random() < self.augmentation.turns:
+            spread = self.augmentation.turns_spread * place.standard_normal(len(clip.parents))
+            clip = scale_turns(clip, np.exp(spread))
         frame = random_frame(self.store, index, place)
         clip = augment(clip, self.store.skeleton(index)["rests"], frame, self.augmentation, rng, hands)
         return clip_arrays(clip) | {"valid": valid}
+
+    def rig(self, index: int) -> tuple[str, bytes]:
+        """What clips of one rig have in common."""
+        return self.store.clips[index]["set"], self.store.parents(index).tobytes()
+
+    def with_branch(self, clip: Clip, index: int, rng) -> Clip:
+        """A clip with a branch as it moves in another clip of the rig, or elsewhere in the same one."""
+        length = len(clip.rotations)
+        same = self.rigs[self.rig(index)]
+        other = same[rng.integers(len(same))]
+        frames = self.store.clips[other]["frames"]
+        start = rng.integers(0, max(frames - length, 0) + 1)
+        lent = self.store.window(other, np.minimum(start + np.arange(float(length)), frames - 1))
+        sizes = ancestor_matrix(clip.parents).sum(axis=0)
+        ends = np.cumsum(np.where(sizes <= len(sizes) / 2, sizes, 0))
+        joint = int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))
+        alike = np.abs(lent.places - clip.places).max() < SAME_RIG
+        return take_branch(clip, lent, joint) if alike else clip
 
 
 def alike_rows(joints, size: float, run: int) -> np.ndarray:

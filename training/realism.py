@@ -29,14 +29,16 @@ WINDOW, STEP = 30, 10
 FOLDS = 4
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 FEWEST_CLIPS, MOST_CLIPS, QUICK_CLIPS = 6, 16, 6
-SMALL = 1e-3  # a mm, or a twentieth of a degree, a frame: what is smaller isn't seen
+# A mm, or a twentieth of a degree: what is smaller isn't seen. Without such a floor a joint that real clips hold still
+# to the last bit gives a variation away by what rounding turned it.
+SMALL = 1e-3
 
 
 def window_features(motion: Motion) -> np.ndarray:
     """What the classifier sees of every window of 30 frames at 30 fps, `[N, F]`; its mean pose first, see `pose_size`.
 
     Means and, as logarithms, spreads, speeds and accelerations of the joints' turns against their parents (the root's
-    heading left out) and of their heights, and the joints' speeds in space.
+    heading left out) and of their heights, and the joints' speeds in space; nothing below SMALL.
     """
     local = metrics.local_rotations(metrics.at_rate(motion))[:, 1:]
     turns = matrix_to_sixd(quaternion_to_matrix(local)).reshape(len(local), -1)
@@ -49,7 +51,7 @@ def window_features(motion: Motion) -> np.ndarray:
         both = np.concatenate((turn, height), axis=1)
         rates = [np.abs(np.diff(both, order, axis=0)).mean(axis=0) for order in (1, 2, 3)]
         sizes = [both.std(axis=0), *rates, speed.mean(axis=0), speed.min(axis=0)]
-        rows.append(np.concatenate([both.mean(axis=0), np.log(SMALL + np.concatenate(sizes))]))
+        rows.append(np.concatenate([both.mean(axis=0), np.log(np.maximum(np.concatenate(sizes), SMALL))]))
     return np.array(rows)
 
 
@@ -79,7 +81,7 @@ def with_independent_noise(source: Motion, other: Motion, seed: int) -> Motion:
 
 def kernels(train, test, gaussian: bool) -> tuple[np.ndarray, np.ndarray]:
     """Kernel matrices of training windows with themselves and of test windows with them."""
-    mean, deviation = train.mean(axis=0), train.std(axis=0) + 1e-6
+    mean, deviation = train.mean(axis=0), np.maximum(train.std(axis=0), SMALL)
     train, test = (np.clip((each - mean) / deviation, -5, 5) for each in (train, test))
     if not gaussian:
         return train @ train.T / train.shape[1], test @ train.T / train.shape[1]

@@ -20,10 +20,12 @@ from backend.motion import joint_positions, slice_motion
 from backend.pins import row_weight
 from backend.prior import PriorConfig
 from backend.rotations import (
+    euler_to_quaternion,
     quaternion_angle,
     quaternion_conjugate,
     quaternion_multiply,
     quaternion_rotate,
+    quaternion_to_euler,
     quaternion_to_rotvec,
     rotvec_to_quaternion,
     yaw_to_quaternion,
@@ -414,6 +416,25 @@ def test_a_hinge_stays_one_whichever_way_it_lies():
 
     assert held_deg(across) < 0.5
     assert held_deg(hinge) > 4
+
+
+def test_a_joint_with_two_axes_gets_no_third_one():
+    """Keyed about X and Z as Euler angles, it can be read so afterwards; what never turned doesn't turn."""
+    motion = body()
+    frames, axes = np.arange(motion.frames), np.tile([1.0, 0, 0, 0], (JOINTS, 1))
+    heading = np.tile([1.0, 0, 0, 0], (motion.frames, 1))
+    x, z = np.radians(25) * np.sin(frames / 7), np.radians(30) * np.cos(frames / 11)
+    rotations = np.tile([1.0, 0, 0, 0], (motion.frames, JOINTS, 1))
+    rotations[:, 10] = euler_to_quaternion(np.stack((x, 0 * x, z), axis=-1), "XYZ")
+    motion = replace(motion, rotations=rotations, positions=None)
+    turn = np.zeros((motion.frames, JOINTS, 3))
+    turn[:, [2, 10]] = np.radians(6) * np.sin(frames / 9)[:, None, None] * np.ones(3)
+    held = limit_joints(motion, turn, axes, heading)
+    after = quaternion_multiply(rotvec_to_quaternion(held), motion.rotations)
+    angles = np.degrees(quaternion_to_euler(after[:, 10], "XYZ"))
+    assert np.abs(angles[:, 1]).max() < 1  # the turn that was asked for is 6 degrees about each axis
+    assert np.abs(angles[:, 0] - np.degrees(x)).max() > 3
+    assert np.degrees(np.abs(held[:, 2])).max() < 1e-3
 
 
 def test_joints_stay_near_the_range_that_the_clip_shows():

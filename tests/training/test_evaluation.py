@@ -191,12 +191,20 @@ def takes(count: int):
     return [body(seed=seed) for seed in range(count)]
 
 
-def twitched(source, seed: int):
-    """The same with a forearm that trembles by two degrees."""
+def twitched(source, seed: int, degrees=2.0):
+    """The same with a forearm that trembles."""
     local = metrics.local_rotations(source)
-    tremble = np.radians(2) * np.random.default_rng(seed).standard_normal((source.frames, 3))
+    tremble = np.radians(degrees) * np.random.default_rng(seed).standard_normal((source.frames, 3))
     local[:, 10] = quaternion_multiply(local[:, 10], rotvec_to_quaternion(tremble))
     return replace(source, rotations=metrics.world_rotations(source.skeleton.parents, local))
+
+
+def test_what_nobody_sees_tells_nothing():
+    """A joint that real clips hold still, moved by a thousandth of a degree."""
+    clips = [replace(clip, rotations=np.repeat(clip.rotations[:1], clip.frames, axis=0)) for clip in takes(10)]
+    other = [realism.window_features(twitched(clip, seed, 1e-3)) for seed, clip in enumerate(clips)]
+    share, error = realism.two_sample([realism.window_features(clip) for clip in clips], other)
+    assert abs(share - 0.5) < max(0.12, 2 * error)
 
 
 def test_real_clips_cant_be_told_from_real_ones_and_trembling_ones_can():

@@ -18,7 +18,7 @@ from backend.errors import UserError  # noqa: E402
 from backend.features import place_offsets  # noqa: E402
 from backend.model import initial_parameters  # noqa: E402
 from backend.motion import joint_positions  # noqa: E402
-from backend.rotations import quaternion_angle, quaternion_rotate  # noqa: E402
+from backend.rotations import quaternion_angle, quaternion_conjugate, quaternion_multiply, quaternion_rotate  # noqa: E402
 from backend.skeleton import ancestor_matrix, skeleton_height, tree_height  # noqa: E402
 from backend.variation import VariationSettings, vary  # noqa: E402
 from tests.plain.bodies import THREE_LEVELS  # noqa: E402
@@ -155,6 +155,38 @@ def test_mirrored_twice_is_the_clip_itself(clip):
     np.testing.assert_allclose(reference_positions(once), reference_positions(clip) * [-1, 1, 1], atol=1e-6)
 
 
+def local_turns(clip: Clip, joint: int, reference=False) -> np.ndarray:
+    """A joint's rotations against its parent."""
+    rotations = clip.reference[None] if reference else clip.rotations
+    return quaternion_multiply(quaternion_conjugate(rotations[:, clip.parents[joint]]), rotations[:, joint])
+
+
+def test_a_branch_turns_as_in_another_clip(clip):
+    """The branch turns against its parent as there, in the reference pose too; all else stays."""
+    other = replace(clip, rotations=np.roll(clip.rotations, 30, axis=0), reference=clip.rotations[20])
+    joint = int(np.flatnonzero(clip.parents == 1)[0])
+    mixed = augmented.take_branch(clip, other, joint)
+    rows = ancestor_matrix(clip.parents)[:, joint] > 0
+    for row in np.flatnonzero(rows):
+        for reference in (False, True):
+            turns = quaternion_angle(local_turns(mixed, row, reference), local_turns(other, row, reference))
+            assert turns.max() < 1e-3
+    np.testing.assert_array_equal(mixed.rotations[:, ~rows], clip.rotations[:, ~rows])
+    assert quaternion_angle(mixed.rotations[:, rows], clip.rotations[:, rows]).max() > 0.05
+
+
+def test_turns_are_scaled_about_the_reference(clip):
+    """Half as far from the reference pose with a factor of a half, the clip itself with one; the root stays."""
+    count = len(clip.parents)
+    same_clip(augmented.scale_turns(clip, np.ones(count)), clip)
+    half = augmented.scale_turns(clip, np.full(count, 0.5))
+    np.testing.assert_array_equal(half.rotations[:, 0], clip.rotations[:, 0])
+    for joint in range(1, count):
+        rest = local_turns(clip, joint, reference=True)
+        away, before = (quaternion_angle(local_turns(each, joint), rest) for each in (half, clip))
+        np.testing.assert_allclose(away, before / 2, atol=2e-3)
+
+
 def test_other_limbs_keep_the_turns_and_the_height(clip):
     """Bones get longer and shorter, every joint turns as before, and the body is one height high again."""
     other = augmented.stretch_limbs(clip, np.random.default_rng(0), 0.2)
@@ -231,8 +263,9 @@ def test_facing_is_the_same_however_the_reference_was_turned(clip):
 def test_augmented_batches_are_sound(store):
     """Every draw: finite, unit quaternions, bones that keep their length, skeletons one height high."""
     wild = Augmentation(
-        hands=0.5, merge=0.8, split=0.5, drop=0.8, limbs=1.0, stretch=1.0, random_reference=0.3, any_turn=0.5
-    )
+        branches=0.7, turns=0.7, hands=0.5, merge=0.8, split=0.5, drop=0.8, limbs=1.0, stretch=1.0,
+        random_reference=0.3, any_turn=0.5,
+    )  # fmt: skip
     batches = iter(WindowBatches(store, store.select("train"), ((64, 1.0),), 512, wild, seed=3))
     counts = set()
     for _ in range(6):
@@ -341,8 +374,11 @@ def test_the_rate_warms_up_holds_and_falls():
 
 def test_presets_are_named_settings():
     """Other sizes of the same thing."""
-    assert set(PRESETS) == {"tiny", "base", "large"}
-    assert all(settings.model.chunk == 32 for settings in PRESETS.values())
+    assert {"tiny", "base", "large"} <= set(PRESETS)
+    for settings in PRESETS.values():
+        assert all(frames % settings.model.chunk == 0 for frames, _ in settings.lengths)
+        level = settings.model.levels[0]
+        assert level.coefficients < level.stride and level.lap < level.stride
 
 
 def test_a_run_goes_on_where_it_stopped(run, data):
