@@ -78,13 +78,9 @@ PRESETS = {
     "tiny": TINY,
     "base": BASE,
     "large": LARGE,
-    # BASE with one thing otherwise, for comparisons at equal time. Chunks half and twice as long say as much a frame.
+    # BASE with one thing otherwise, for comparisons at equal time. Chunks half as long say as much a frame.
     "short_chunks": with_chunks(stride=16, latent=64, coefficients=6, lap=4),
-    "long_chunks": replace(
-        with_chunks(stride=64, latent=256, coefficients=24, lap=16), lengths=((64, 0.85), (192, 0.12), (384, 0.03))
-    ),
     "small_latents": with_chunks(latent=64),
-    "large_latents": with_chunks(latent=256),
     "wide": replace(BASE, model=replace(BASE.model, width=224, heads=7)),
     "plain_motion": replace(BASE, augmentation=replace(BASE.augmentation, branches=0.0, turns=0.0)),
 }
